@@ -1,1 +1,21 @@
-//! Skeleton.
+//! The server: Kafka records in, WebSocket messages out.
+//!
+//! One record's life: [`ingest`] reads it from Kafka, renders its channel, encodes its frame once and appends both to the
+//! [`slab`]; every [`shard`] follows the slab's index, marks the subscribers of the touched channel, and its pump writes
+//! the frame's bytes, straight from the slab, to each of them. [`accept`] answers upgrades and hands descriptors to
+//! shards; [`admin`] shows what happens; only [`server`] spawns threads.
+//!
+//! What must always hold is listed in `docs/DESIGN.md`; the simulation in `tests/sim` checks it.
+
+#![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
+
+pub mod catalog;
+pub mod config;
+pub mod error;
+pub mod mail;
+pub mod metrics;
+#[expect(unsafe_code, reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings")]
+pub mod slab;

@@ -1,0 +1,72 @@
+//! What the numbers in index entries stand for: sources (a partition of one life of a topic) and topics.
+//!
+//! Ingest stores a new catalog before it publishes the first entry that needs it; shards load it when they build acks and
+//! notices. A topic that is re-created gets a new [`Topic`] with new sources, so a position never mixes two lives.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use proto::position::{Epoch, Position, Vector};
+
+/// Number of a [`Source`] in the catalog; what entries carry.
+pub type SourceNumber = u32;
+/// Number of a [`Topic`] in the catalog.
+pub type TopicNumber = u32;
+
+/// One partition of one life of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Its topic.
+    pub topic: TopicNumber,
+    /// Its partition number in Kafka.
+    pub partition: u32,
+}
+
+/// One life of a topic, from its creation to its deletion.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Name in Kafka.
+    pub name: Arc<str>,
+    /// Identity of this life.
+    pub epoch: Epoch,
+    /// Its sources, by partition.
+    pub sources: Vec<SourceNumber>,
+    /// A later life has taken its place.
+    pub retired: bool,
+}
+
+/// All sources and topics this process has read.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// By [`SourceNumber`].
+    pub sources: Vec<Source>,
+    /// By [`TopicNumber`].
+    pub topics: Vec<Topic>,
+}
+
+/// The catalog as it is shared: ingest stores, everybody loads.
+pub type SharedCatalog = Arc<ArcSwap<Catalog>>;
+
+impl Catalog {
+    /// The present life of the topic of this name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<(TopicNumber, &Topic)> {
+        (0..).zip(&self.topics).rev().find(|(_, topic)| !topic.retired && &*topic.name == name)
+    }
+
+    /// A client's position for an offset of a source.
+    #[must_use]
+    pub fn position(&self, source: SourceNumber, offset: i64) -> Position {
+        let Source { topic, partition } = self.sources[source as usize];
+        Position { epoch: self.topics[topic as usize].epoch.clone(), partition, offset }
+    }
+
+    /// The topic-wide position of a topic: the next offset of every partition, from next offsets by source
+    /// (as `positions_at` gives them; what is absent or negative is unknown).
+    #[must_use]
+    pub fn vector(&self, topic: TopicNumber, next_offsets: &[i64]) -> Vector {
+        let topic = &self.topics[topic as usize];
+        let next = topic.sources.iter().map(|&source| next_offsets.get(source as usize).copied().unwrap_or(-1));
+        Vector { epoch: topic.epoch.clone(), next: next.collect() }
+    }
+}

@@ -1,0 +1,203 @@
+//! The checked settings every part is built from. Raw values (file, environment, flags) live in the `cli` crate; what
+//! arrives here has been parsed, and [`Config::check`] has proven the relations between values.
+
+use std::{net::SocketAddr, time::Duration};
+
+use proto::{channel::Template, native::Payload};
+
+use crate::error::Error;
+
+/// Everything the server needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Number of shards: threads with a ring each.
+    pub shards: usize,
+    /// Cores the shards are pinned to, in turn; empty: not pinned.
+    pub cores: Vec<usize>,
+    /// Public listener.
+    pub listen: SocketAddr,
+    /// Listener of /health and /metrics; none: no admin thread.
+    pub admin: Option<SocketAddr>,
+    /// The brokers and any librdkafka property.
+    pub kafka: kafka::Settings,
+    /// What becomes a channel.
+    pub routes: Vec<Route>,
+    /// Where a partition is first read from.
+    pub from: From,
+    /// Bounds on everything a peer can make us hold.
+    pub limits: Limits,
+    /// Origins a browser may come from; empty: any (no cookie is ever read).
+    pub allowed_origins: Vec<String>,
+    /// Who finds dead peers.
+    pub keepalive: Keepalive,
+    /// Time between two keep-alive turns of a connection, jittered by a tenth.
+    pub ping_interval: Duration,
+    /// How long a silent, unacknowledged peer has after its turn.
+    pub ping_grace: Duration,
+    /// From SIGTERM to exit at the latest.
+    pub drain_timeout: Duration,
+    /// Sizes of the slab.
+    pub slab: SlabSizes,
+}
+
+/// Maps the records of one topic to channels.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Topic name, exact.
+    pub topic: String,
+    /// Makes the channel's name from a record.
+    pub template: Template,
+    /// How values are represented.
+    pub payload: Payload,
+    /// Record headers that messages carry.
+    pub headers: Vec<String>,
+    /// What happens to a value above the limit.
+    pub oversized: Oversized,
+}
+
+/// What happens to a record value above the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oversized {
+    /// A gap notice in its place.
+    Gap,
+    /// The topic is read no further, and health says so.
+    Stop,
+}
+
+/// Where a partition that was there at start is first read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// Only what is produced after the start.
+    Latest,
+    /// All the log has.
+    Earliest,
+    /// The first record at or after this time, Unix ms.
+    Timestamp(i64),
+}
+
+/// Who finds dead peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keepalive {
+    /// Position notices and pings, judged by the peer's acknowledgements.
+    WebSocket,
+    /// The kernel's keep-alive probes and user timeout; costs no user-space work.
+    Tcp,
+}
+
+/// The table of limits in docs/PROTOCOL.md, as numbers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections over all shards; the first shards take the remainder.
+    pub connections: usize,
+    /// Channels a connection may hold.
+    pub channels_per_connection: usize,
+    /// Bytes of a channel's name.
+    pub channel_name_bytes: usize,
+    /// Channels named in one request.
+    pub channels_per_request: usize,
+    /// Bytes of a client's frame and of its message.
+    pub client_message_bytes: usize,
+    /// Bytes of an upgrade request.
+    pub upgrade_bytes: usize,
+    /// Time for an upgrade request.
+    pub upgrade_time: Duration,
+    /// Handshakes under way at once.
+    pub handshakes: usize,
+    /// Refusals whose answer is still being delivered.
+    pub lingering_refusals: usize,
+    /// Requests a client may send at once.
+    pub request_burst: u32,
+    /// Requests a second a client may go on sending.
+    pub requests_per_second: u32,
+    /// Failed requests a minute before a close with 1008.
+    pub failed_requests_per_minute: u32,
+    /// Bytes of a record's value.
+    pub record_value_bytes: usize,
+    /// Own bytes (answers, notices, torn rests) above which a client is not read.
+    pub own_bytes: usize,
+    /// Torn bytes a shard holds.
+    pub torn_bytes_per_shard: usize,
+    /// Bytes of large frames outside the slab.
+    pub large_frame_bytes: usize,
+    /// Channels without a record, over the process.
+    pub empty_channels: usize,
+    /// A socket that takes nothing for this long is closed.
+    pub blocked_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 12_000,
+            channels_per_connection: 1_000,
+            channel_name_bytes: 255,
+            channels_per_request: 250,
+            client_message_bytes: 256 * 1024,
+            upgrade_bytes: 16 * 1024,
+            upgrade_time: Duration::from_secs(5),
+            handshakes: 2_048,
+            lingering_refusals: 512,
+            request_burst: 100,
+            requests_per_second: 10,
+            failed_requests_per_minute: 100,
+            record_value_bytes: 1024 * 1024,
+            own_bytes: 4 * 1024,
+            torn_bytes_per_shard: 64 * 1024 * 1024,
+            large_frame_bytes: 256 * 1024 * 1024,
+            empty_channels: 1_000_000,
+            blocked_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Sizes of the slab. Memory at start: `bytes` + 64 B an entry, and 8 B an entry and shard.
+#[derive(Debug, Clone, Copy)]
+pub struct SlabSizes {
+    /// Bytes of the circular region of a wire format.
+    pub bytes: usize,
+    /// Entries of the index, a power of two of at least 8,192.
+    pub entries: usize,
+    /// Frames above this many bytes live outside the region.
+    pub large_frame_bytes: usize,
+}
+
+impl Default for SlabSizes {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, entries: 1 << 20, large_frame_bytes: 64 << 10 }
+    }
+}
+
+impl Config {
+    /// Proves the relations between values that no single value shows.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming the settings at odds.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |text: &str| Err(Error::Config(text.to_owned()));
+        if self.shards == 0 || self.shards > 64 {
+            return refuse("shards must be 1 to 64");
+        }
+        if self.routes.is_empty() {
+            return refuse("no route: name at least one, for example --route 'trades={key}'");
+        }
+        if self.limits.connections < self.shards {
+            return refuse("max-connections must be at least the number of shards");
+        }
+        if !self.slab.entries.is_power_of_two() || self.slab.entries < 8_192 {
+            return refuse("slab entries must be a power of two of at least 8192");
+        }
+        if self.limits.record_value_bytes > self.slab.bytes / 16 {
+            return refuse("max record value must be at most a sixteenth of the slab");
+        }
+        if self.slab.large_frame_bytes * 16 > self.slab.bytes {
+            return refuse("large frames must begin at or below a sixteenth of the slab");
+        }
+        Ok(())
+    }
+
+    /// Connections the shard may hold: an even part, the first shards take the remainder.
+    #[must_use]
+    pub fn shard_capacity(&self, shard: usize) -> usize {
+        self.limits.connections / self.shards + usize::from(shard < self.limits.connections % self.shards)
+    }
+}

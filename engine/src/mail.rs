@@ -1,0 +1,145 @@
+//! What threads tell each other: the letters of the inboxes.
+//!
+//! No thread blocks on another's inbox. A sender that finds it full keeps the letter and tries again on its next turn.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::slab::Bell;
+
+/// What reaches a shard. `D` is the ring's kind of descriptor.
+#[derive(Debug)]
+pub enum ToShard<D> {
+    /// An upgraded connection; the 101 has been written.
+    Connection(Handover<D>),
+    /// Ingest's answer to a [`Question`].
+    Channel(Answer),
+    /// The data's state changed: everybody is told.
+    Status(DataState),
+    /// Close every connection with 1001, spread over this time, then end.
+    Drain {
+        /// Closes are spread over this time.
+        jitter_ms: u64,
+    },
+    /// End at once; connections are closed without notice.
+    Stop,
+}
+
+/// An upgraded connection on its way to its shard.
+#[derive(Debug)]
+pub struct Handover<D> {
+    /// The socket.
+    pub descriptor: D,
+    /// Bytes the client sent behind its upgrade request.
+    pub leftover: Vec<u8>,
+    /// The client wants the welcome message (default; `?welcome=0` leaves it out).
+    pub welcome: bool,
+    /// Unique in this process; becomes the connection's id.
+    pub id: u64,
+    /// For the log.
+    pub peer: Option<SocketAddr>,
+    /// The place taken in the shard, given back when dropped.
+    pub reservation: Reservation,
+}
+
+/// A place in a shard: taken before the hand-over, given back when dropped, so that a burst cannot overshoot.
+#[derive(Debug)]
+pub struct Reservation(Arc<AtomicUsize>);
+
+impl Reservation {
+    /// Takes a place where `load` is below `capacity`.
+    #[must_use]
+    pub fn take(load: &Arc<AtomicUsize>, capacity: usize) -> Option<Self> {
+        let below = |taken: usize| (taken < capacity).then_some(taken + 1);
+        load.fetch_update(Ordering::AcqRel, Ordering::Acquire, below).ok().map(|_| Self(Arc::clone(load)))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How other threads reach a shard.
+#[derive(Debug)]
+pub struct ShardLink<D> {
+    /// Its bounded inbox.
+    pub inbox: flume::Sender<ToShard<D>>,
+    /// Wakes it after a letter.
+    pub bell: Arc<Bell>,
+    /// Connections plus reservations.
+    pub load: Arc<AtomicUsize>,
+    /// Most connections it takes.
+    pub capacity: usize,
+}
+
+/// What reaches ingest.
+#[derive(Debug)]
+pub enum ToIngest {
+    /// A shard asks for the number of a channel's name, and holds it once answered.
+    Question(Question),
+    /// A shard gives a number back.
+    Release {
+        /// The shard.
+        shard: usize,
+        /// The number it held.
+        channel: u32,
+    },
+    /// End; sent once all shards have ended.
+    Stop,
+}
+
+/// A shard's question for a name it does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Who asks.
+    pub shard: usize,
+    /// The channel's name.
+    pub name: Arc<str>,
+}
+
+/// Ingest's answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The channel's name, as asked.
+    pub name: Arc<str>,
+    /// Its number, or why there is none.
+    pub outcome: Result<Grant, Refused>,
+}
+
+/// A channel's number, held for the asking shard until it gives it back.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// What index entries carry.
+    pub channel: u32,
+    /// Names of the topics whose routes can make this name.
+    pub topics: Arc<[Arc<str>]>,
+}
+
+/// Why a name has no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No route can make this name.
+    Unknown,
+    /// The process holds as many channels without a record as it may.
+    TooMany,
+}
+
+/// Whether the data clients hold is known to be behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataState {
+    /// As the brokers have it.
+    Live,
+    /// Known to be behind by at least this long.
+    Stale {
+        /// Time since the brokers were last heard.
+        lag_ms: u64,
+    },
+}
+

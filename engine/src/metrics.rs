@@ -1,0 +1,137 @@
+//! Counters that the threads keep and the admin thread shows. Every field has one writer; all loads and stores are relaxed.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, n: u64) {
+        // One writer: a load and a store are enough and cost no locked instruction.
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Sets it, for what goes up and down.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// Reads it.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a metric is to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $name:ident { $($help:literal, $field:ident: $kind:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name { $(#[doc = $help] pub $field: Counter,)* }
+
+        impl $name {
+            /// Name, help text, kind and present value of every field, in order.
+            #[must_use]
+            pub fn list(&self) -> Vec<(&'static str, &'static str, Kind, u64)> {
+                vec![$((stringify!($field), $help, Kind::$kind, self.$field.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// One shard's counters.
+    ShardMetrics {
+        "Connections held.", connections: Gauge,
+        "Subscriptions held.", subscriptions: Gauge,
+        "Channels with a subscriber here.", channels: Gauge,
+        "Connections whose socket is full.", blocked: Gauge,
+        "Messages accepted by sockets.", deliveries: Counter,
+        "Send operations handed to the kernel.", sends: Counter,
+        "Sends that took less than all they were given.", short_sends: Counter,
+        "Sends that found the socket full.", full_sends: Counter,
+        "Bytes accepted by sockets.", sent_bytes: Counter,
+        "Bytes received from clients.", received_bytes: Counter,
+        "Requests handled.", requests: Counter,
+        "Requests answered with an error.", failed_requests: Counter,
+        "Subscriptions that lagged behind the slab.", lagged: Counter,
+        "Gap notices sent.", gaps: Counter,
+        "Disconnects: the client closed.", closed_by_client: Counter,
+        "Disconnects: the socket failed.", closed_by_failure: Counter,
+        "Disconnects: protocol error, bad UTF-8 or too big.", closed_by_violation: Counter,
+        "Disconnects: flood of requests or too many failures.", closed_by_policy: Counter,
+        "Disconnects: the socket took nothing for too long.", closed_by_blocked: Counter,
+        "Disconnects: no sign of life.", closed_by_silence: Counter,
+        "Disconnects: draining.", closed_by_drain: Counter,
+        "Receives that found no buffer.", receive_starved: Counter,
+        "Completions for a slot that has been reused.", late_completions: Counter,
+        "Index entries between the slab's tail and this shard's reading place.", lag_entries: Gauge,
+        "Torn bytes held.", torn_bytes: Gauge,
+        "Turns of the shard.", ticks: Counter,
+        "Times the shard slept.", sleeps: Counter,
+        "CPU time of the thread, ns.", cpu_ns: Gauge,
+        "Direct descriptors held.", descriptors: Gauge,
+        "Sum of ns from ingest to the socket, over sampled messages.", delay_ns: Counter,
+        "Messages sampled for the delay.", delay_samples: Counter,
+    }
+}
+
+counters! {
+    /// Ingest's counters.
+    IngestMetrics {
+        "Records read from Kafka.", records: Counter,
+        "Bytes of record values read.", value_bytes: Counter,
+        "Entries with a frame appended to the slab.", entries: Counter,
+        "Records without a route.", unrouted: Counter,
+        "Records that lack the key their template needs.", no_key: Counter,
+        "Records whose key is not UTF-8.", bad_key: Counter,
+        "Records that lack the header their template needs.", no_header: Counter,
+        "Records whose channel name is empty or too long.", bad_name: Counter,
+        "Values that are not the JSON their route promises.", not_json: Counter,
+        "Values above the limit.", oversized: Counter,
+        "Channels known.", channels: Gauge,
+        "Channels without a record.", empty_channels: Gauge,
+        "Partitions read.", partitions: Gauge,
+        "Questions answered.", questions: Counter,
+        "Gap notices published because of retention.", retention_gaps: Counter,
+        "Gap notices published because of a new life of a topic.", reset_gaps: Counter,
+        "Times ingest waited for a shard's acknowledgement.", waits: Counter,
+        "Time ingest has been waiting now, ms.", waiting_ms: Gauge,
+        "Records between here and the end of the partitions, where known.", lag_records: Gauge,
+        "Times the brokers were lost.", broker_losses: Counter,
+        "Brokers are reachable.", broker_up: Gauge,
+        "CPU time of the thread, ns.", cpu_ns: Gauge,
+    }
+}
+
+counters! {
+    /// The accept ring's counters.
+    AcceptMetrics {
+        "Connections accepted from the kernel.", accepted: Counter,
+        "Connections handed to a shard.", handed_over: Counter,
+        "Handshakes under way.", handshakes: Gauge,
+        "Refusals still being delivered.", lingering: Gauge,
+        "Refused: malformed upgrade.", refused_malformed: Counter,
+        "Refused: origin.", refused_origin: Counter,
+        "Refused: path, method or version.", refused_unsupported: Counter,
+        "Refused: too large.", refused_too_large: Counter,
+        "Refused: too slow.", refused_too_slow: Counter,
+        "Refused: full.", refused_full: Counter,
+        "Refused: draining.", refused_draining: Counter,
+        "Refused: not ready.", refused_not_ready: Counter,
+        "Accepts that failed for want of descriptors or memory.", accept_failures: Counter,
+        "Peers that left during the handshake.", gone: Counter,
+        "CPU time of the thread, ns.", cpu_ns: Gauge,
+    }
+}
