@@ -4,9 +4,19 @@
 //! release store of the tail. Reclaiming is a protocol: the writer publishes a floor, every reader acknowledges it, and
 //! only then is anything below it overwritten (docs/DESIGN.md, "The slab is a log").
 
-use std::sync::Arc;
+mod bell;
+mod blocks;
+mod reader;
+mod writer;
 
 use thiserror::Error;
+
+pub use self::{
+    bell::Bell,
+    blocks::{Block, Frame},
+    reader::Reader,
+    writer::Writer,
+};
 
 /// Wire formats an entry has room for.
 pub const FORMATS: usize = 1;
@@ -35,6 +45,21 @@ pub struct Sizes {
 pub struct Place {
     begin: u64,
     len: u32,
+}
+
+impl Place {
+    /// Whether this frame lies right behind the other in the region, so that both leave as one slice.
+    #[must_use]
+    pub fn follows(&self, previous: &Self) -> bool {
+        self.begin == previous.begin + u64::from(previous.len)
+    }
+
+    /// Bytes of the frame; 0: none.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a place without bytes is no place")]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
 }
 
 /// What an entry says. It never changes once published.
@@ -75,3 +100,9 @@ pub struct Meta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the slab is full up to the acknowledged floor")]
 pub struct Full;
+
+/// Takes and touches the memory of a slab; one writer, and a reader for each shard.
+#[must_use]
+pub fn slab(sizes: Sizes, readers: usize) -> (Writer, Vec<Reader>) {
+    todo!("{sizes:?} {readers}")
+}
