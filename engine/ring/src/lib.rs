@@ -3,6 +3,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("uringcast runs on 64-bit Linux: it is built on io_uring");
 
+mod duplicate;
 mod error;
 pub mod fake;
 mod kernel;
@@ -10,6 +11,7 @@ mod key;
 mod op;
 mod waker;
 
+pub use duplicate::duplicate;
 pub use error::{EnterError, InstallError, SetupError};
 pub use kernel::{KernelRing, Setup, probe};
 pub use key::{Buffer, Errno, Key, Slot};

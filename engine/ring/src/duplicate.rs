@@ -1,0 +1,43 @@
+//! A second descriptor of an open file.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Duplicates the descriptor of anything that only shows it as a number (tokio-uring's streams), close-on-exec.
+/// The original stays open; `descriptor` is borrowed so that it cannot be closed meanwhile.
+///
+/// # Errors
+/// `EMFILE` when the process has no descriptor left, `EBADF` when the number names none.
+pub fn duplicate(descriptor: &impl AsRawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC reads and writes no memory of ours and is defined for every number: an invalid one is EBADF.
+    let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::duplicate;
+
+    #[test]
+    fn the_copy_outlives_the_original() {
+        let (left, mut right) = UnixStream::pair().unwrap();
+        let copy = duplicate(&left).unwrap();
+        drop(left);
+        UnixStream::from(copy).write_all(b"still open").unwrap();
+        let mut got = String::new();
+        right.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "still open");
+    }
+
+    #[test]
+    fn a_number_that_names_nothing_is_refused() {
+        assert_eq!(duplicate(&-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}
