@@ -1,2 +1,37 @@
-//! Skeleton.
-fn main() {}
+//! `uringcast`: Kafka in, WebSocket out. This binary is glue: arguments become checked settings, and a library does the work.
+//!
+//! Exit codes: 0 done, 2 the command line, the environment or the configuration file is wrong, 1 anything else.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod one_dash;
+mod serve;
+
+/// The commands. Each has a module with `Args` and `pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode>`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve Kafka topics to WebSocket clients.
+    Serve(Box<serve::Args>),
+}
+
+/// Kafka in, WebSocket out, on io_uring.
+#[derive(Debug, Parser)]
+#[command(name = "uringcast", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(one_dash::rewrite(std::env::args_os()));
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(*args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("uringcast: {error:#}");
+        ExitCode::FAILURE
+    })
+}
