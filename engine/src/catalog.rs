@@ -51,7 +51,7 @@ impl Catalog {
     /// The present life of the topic of this name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<(TopicNumber, &Topic)> {
-        (0..).zip(&self.topics).rev().find(|(_, topic)| !topic.retired && &*topic.name == name)
+        (0..).zip(&self.topics).filter(|(_, topic)| !topic.retired && &*topic.name == name).last()
     }
 
     /// A client's position for an offset of a source.

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use proto::{channel::Template, native::Payload};
+use proto::{channel::Template, native::message::Payload};
 
 use crate::error::Error;
 
