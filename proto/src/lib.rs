@@ -4,4 +4,6 @@
 pub mod channel;
 pub mod native;
 pub mod position;
+#[cfg(test)]
+mod random;
 pub mod ws;
