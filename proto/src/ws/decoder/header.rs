@@ -71,10 +71,12 @@ fn first_byte(first: u8, message_open: bool) -> Result<(OpCode, bool), Violation
     let opcode = OpCode::from_bits(first & 0x0f).ok_or(Violation::ReservedOpcode)?;
     let fin = first & FIN != 0;
     match opcode {
-        OpCode::Close | OpCode::Ping | OpCode::Pong if !fin => Err(Violation::ControlFragmented),
-        OpCode::Continuation if !message_open => Err(Violation::ContinuationUnexpected),
+        OpCode::Close | OpCode::Ping | OpCode::Pong if fin => Ok((opcode, fin)),
+        OpCode::Close | OpCode::Ping | OpCode::Pong => Err(Violation::ControlFragmented),
+        OpCode::Continuation if message_open => Ok((opcode, fin)),
+        OpCode::Continuation => Err(Violation::ContinuationUnexpected),
         OpCode::Text | OpCode::Binary if message_open => Err(Violation::ContinuationExpected),
-        _ => Ok((opcode, fin)),
+        OpCode::Text | OpCode::Binary => Ok((opcode, fin)),
     }
 }
 
