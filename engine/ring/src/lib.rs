@@ -9,6 +9,7 @@ pub mod fake;
 mod kernel;
 mod key;
 mod op;
+mod slots;
 mod waker;
 
 pub use duplicate::duplicate;

@@ -1,0 +1,63 @@
+//! From an [`Op`] to a submission queue entry.
+
+use std::ptr::NonNull;
+
+use io_uring::squeue::Entry;
+use io_uring::types::{CancelBuilder, Fixed};
+use io_uring::{opcode, types};
+
+use super::buffers::GROUP;
+use super::token::Token;
+use crate::{Op, Send, Shutdown};
+
+/// SOCKET_URING_OP_SIOCOUTQ, include/uapi/linux/io_uring.h.
+const SIOCOUTQ: u32 = 1;
+const POLLOUT: u32 = 4;
+const _: () = assert!(POLLOUT as i16 == libc::POLLOUT);
+
+/// `address` is a connect's, in memory that outlives the op.
+pub(super) fn of(
+    op: &Op,
+    token: Token,
+    address: Option<(NonNull<libc::sockaddr>, libc::socklen_t)>,
+) -> Entry {
+    let fixed = types::Fixed(op.slot().index);
+    let entry = match op {
+        Op::Receive { .. } => opcode::RecvMulti::new(fixed, GROUP).build(),
+        Op::PollWritable { .. } => opcode::PollAdd::new(fixed, POLLOUT).build(),
+        Op::Shutdown { how, .. } => opcode::Shutdown::new(fixed, direction(*how)).build(),
+        Op::CancelAll { .. } => opcode::AsyncCancel2::new(CancelBuilder::fd(fixed).all()).build(),
+        Op::Close { .. } => opcode::Close::new(fixed).build(),
+        Op::OutQueue { .. } => opcode::UringCmd16::new(fixed, SIOCOUTQ).build(),
+        Op::Connect { .. } => {
+            let Some((pointer, len)) = address else { panic!("a connect without its address") };
+            opcode::Connect::new(fixed, pointer.as_ptr(), len).build()
+        }
+    };
+    entry.user_data(token.encode())
+}
+
+/// A send that takes what the socket takes now. MSG_DONTWAIT also keeps io_uring from waiting in its place (REQ_F_NOWAIT):
+/// it completes while it is submitted, in full, in part, or with EAGAIN.
+pub(super) fn of_send(send: &Send<'_>, token: Token) -> Entry {
+    let len = u32::try_from(send.bytes.len()).unwrap_or(u32::MAX).min(SEND_BYTES_MAX);
+    opcode::Send::new(Fixed(send.slot.index), send.bytes.as_ptr(), len)
+        .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+        .build()
+        .user_data(token.encode())
+}
+
+/// A completion's result is an `i32`; more is a short send like any other.
+const SEND_BYTES_MAX: u32 = 1 << 30;
+
+pub(super) fn nop(token: Token) -> Entry {
+    opcode::Nop::new().build().user_data(token.encode())
+}
+
+const fn direction(how: Shutdown) -> i32 {
+    match how {
+        Shutdown::Read => libc::SHUT_RD,
+        Shutdown::Write => libc::SHUT_WR,
+        Shutdown::Both => libc::SHUT_RDWR,
+    }
+}
