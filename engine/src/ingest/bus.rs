@@ -1,0 +1,495 @@
+//! The bus: records in, entries of the slab out, and the answers to the shards' questions. No Kafka in it, and no clock:
+//! whoever drives it (the ingest thread, the simulation) brings records and the time.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use proto::{native::reply::GapReason, position::Epoch};
+
+use super::{
+    channels::Channels,
+    encode::{Encoder, Record},
+    jobs::{Bounds, Gap, Job, Jobs},
+    outbox::Outbox,
+    routes::{self, Routes},
+    sources::{Sources, UNKNOWN},
+};
+use crate::{
+    catalog::{SharedCatalog, SourceNumber, TopicNumber},
+    config::{Limits, Oversized, Route},
+    mail::{Answer, DataState, Grant, Question, Refused, ToIngest, ToShard},
+    metrics::IngestMetrics,
+    slab::{Bell, Full, Meta, NO_CHANNEL, Writer},
+};
+
+/// Letters handled in one call of [`Bus::answer_questions`]: about a millisecond of work at most.
+const LETTERS_MAX: usize = 1_024;
+/// Time between two frameless entries of a partition that moves without entries.
+const PLACE_INTERVAL_NS: u64 = 1_000_000_000;
+/// Entries that a publication may sweep beside twice what it publishes.
+const SWEEP_MIN: u64 = 64;
+/// Kafka timestamp of entries that stand for no record.
+const NO_TIMESTAMP: i64 = -1;
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Taken {
+    /// Its entries are appended, or it matched nothing and was counted.
+    Done,
+    /// Its offset is below the one expected: the log was cut (an unclean election). Nothing was appended; see
+    /// [`Bus::cut`].
+    Behind,
+    /// Its value is above the limit and its route says to stop. Nothing was appended, and the partition did not move.
+    Stop,
+}
+
+/// The single writer of the slab. `D` is the ring's kind of descriptor.
+#[derive(Debug)]
+pub struct Bus<D> {
+    slab: Writer,
+    routes: Routes,
+    sources: Sources,
+    channels: Channels,
+    /// Channels of the entries from `swept` on: what falls below the reclaimed floor is looked up here, for the slab may
+    /// overwrite an entry as soon as it is reclaimed.
+    log: VecDeque<u32>,
+    /// Entries below have been swept.
+    swept: u64,
+    /// The tail at the last publication.
+    published: u64,
+    jobs: Jobs,
+    encoder: Encoder,
+    pending: Option<Pending>,
+    outbox: Outbox<D>,
+    questions: flume::Receiver<ToIngest>,
+    stopped: bool,
+    value_bytes_max: usize,
+    now_ns: u64,
+    placed_ns: u64,
+    metrics: Arc<IngestMetrics>,
+}
+
+/// A record in the middle of which the slab was full.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    source: SourceNumber,
+    offset: i64,
+    /// Index among the topic's routes: those before are done.
+    route: usize,
+    /// The record already has an entry.
+    matched: bool,
+    /// Its name and frame for the route wait in the encoder.
+    encoded: bool,
+}
+
+impl<D> Bus<D> {
+    /// A bus for these routes. `links` are the shards' inboxes and bells, by shard; the slab's writer rings the bells
+    /// too.
+    #[must_use]
+    pub fn new(
+        mut slab: Writer,
+        routes: &[Route],
+        limits: &Limits,
+        links: Vec<(flume::Sender<ToShard<D>>, Arc<Bell>)>,
+        questions: flume::Receiver<ToIngest>,
+        catalog: SharedCatalog,
+        metrics: Arc<IngestMetrics>,
+    ) -> Self {
+        assert!(links.len() <= 64, "holders of a channel are a word of bits, one a shard");
+        slab.set_bells(links.iter().map(|(_, bell)| Arc::clone(bell)).collect());
+        Self {
+            swept: slab.tail(),
+            published: slab.tail(),
+            slab,
+            routes: Routes::new(routes, limits.channel_name_bytes),
+            sources: Sources::new(catalog),
+            channels: Channels::new(limits.empty_channels),
+            log: VecDeque::new(),
+            jobs: Jobs::new(),
+            encoder: Encoder::default(),
+            pending: None,
+            outbox: Outbox::new(links),
+            questions,
+            stopped: false,
+            value_bytes_max: limits.record_value_bytes,
+            now_ns: 0,
+            placed_ns: 0,
+            metrics,
+        }
+    }
+
+    /// Begins a life of a topic. Its earlier life, if any, is to be retired first.
+    pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
+        self.sources.add_topic(name, epoch, self.routes.of_topic(name))
+    }
+
+    /// Adds a partition of a topic, in the order of their numbers. `next_offset` is where it is read from; negative: not
+    /// known yet, [`Self::skip`] tells it later.
+    pub fn add_source(&mut self, topic: TopicNumber, partition: u32, next_offset: i64) -> SourceNumber {
+        let source = self.sources.add_source(topic, partition, UNKNOWN);
+        self.skip(source, next_offset);
+        self.place(source);
+        self.metrics.partitions.set(self.sources.live() as u64);
+        source
+    }
+
+    /// The offset expected next of a source; negative: not known yet.
+    #[must_use]
+    pub fn next_offset(&self, source: SourceNumber) -> i64 {
+        self.sources.source(source).next
+    }
+
+    /// Sources of a topic, by partition.
+    #[must_use]
+    pub fn sources(&self, topic: TopicNumber) -> &[SourceNumber] {
+        self.sources.of_topic(topic)
+    }
+
+    /// Some route of the topic reads record headers; else a record may come without them.
+    #[must_use]
+    pub fn wants_headers(&self, topic: TopicNumber) -> bool {
+        self.sources.topic(topic).wants_headers
+    }
+
+    /// Takes the next record of a source; `now_ns` is the monotonic clock.
+    ///
+    /// # Errors
+    /// [`Full`]: a shard has yet to acknowledge the floor. The caller keeps the record, goes on answering questions, and
+    /// comes again with the same record.
+    pub fn accept(&mut self, source: SourceNumber, record: &Record<'_>, now_ns: u64) -> Result<Taken, Full> {
+        self.now_ns = now_ns;
+        self.work()?;
+        if record.offset < self.sources.source(source).next {
+            return Ok(Taken::Behind);
+        }
+        let topic = self.sources.topic(self.sources.source(source).topic);
+        let oversized = record.value.is_some_and(|value| value.len() > self.value_bytes_max);
+        if oversized && topic.stops && self.would_stop(source, record) {
+            return Ok(Taken::Stop);
+        }
+        let matched = self.append_routes(source, record, oversized)?;
+        self.metrics.records.add(1);
+        self.metrics.value_bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
+        let state = self.sources.source_mut(source);
+        state.next = record.offset + 1;
+        if matched {
+            state.placed = state.next;
+        }
+        Ok(Taken::Done)
+    }
+
+    /// The partition has moved to this next offset without records for us (control and aborted records, compaction).
+    pub fn skip(&mut self, source: SourceNumber, next_offset: i64) {
+        let state = self.sources.source_mut(source);
+        let first = state.next == UNKNOWN && next_offset >= 0;
+        state.next = state.next.max(next_offset);
+        if first {
+            self.place(source);
+        }
+    }
+
+    /// Announces gaps of one topic: a notice for each of `bounds` to every channel of the topic that a shard holds. They
+    /// come before any record accepted later. A source whose gap ends at or beyond its next offset goes on behind it.
+    pub fn gap(&mut self, topic: TopicNumber, reason: GapReason, bounds: Vec<Bounds>) {
+        debug_assert!(bounds.iter().all(|gap| gap.from <= gap.to), "a gap has at least one offset: {bounds:?}");
+        let name = &self.sources.topic(topic).name;
+        let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
+        let channels = of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect();
+        let moved: Vec<_> = bounds.iter().map(|gap| (gap.source, gap.to + 1)).collect();
+        self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
+        for (source, next) in moved {
+            self.skip(source, next);
+            self.place(source);
+        }
+    }
+
+    /// The topic's present life is over: announces `reset` for all its partitions, each from the next offset to the end
+    /// that was known last (`ends`, by partition; exclusive), and retires it.
+    pub fn retire(&mut self, topic: TopicNumber, ends: &[i64]) {
+        let sources = self.sources.of_topic(topic).to_vec();
+        let reset = |(partition, source): (usize, SourceNumber)| {
+            let from = self.next_offset(source);
+            let end = ends.get(partition).copied().unwrap_or(UNKNOWN);
+            (from != UNKNOWN).then(|| Bounds { source, from, to: from.max(end - 1) })
+        };
+        let bounds = sources.into_iter().enumerate().filter_map(reset).collect();
+        self.gap(topic, GapReason::Reset, bounds);
+        self.sources.retire(topic);
+        self.metrics.partitions.set(self.sources.live() as u64);
+    }
+
+    /// The partition's log was cut at `offset` (an unclean election): what came from there on is void. Announces it and
+    /// goes on at `offset` as a new source, so that positions never mix the two histories.
+    pub fn cut(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
+        let state = self.sources.source(source);
+        let (topic, partition) = (state.topic, state.partition);
+        let to = offset.max(state.next - 1);
+        self.gap(topic, GapReason::Reset, vec![Bounds { source, from: offset, to }]);
+        self.add_source(topic, partition, offset)
+    }
+
+    /// Handles letters from shards and tries again what found an inbox full; never waits. False once ingest is to end.
+    pub fn answer_questions(&mut self) -> bool {
+        for _ in 0..LETTERS_MAX {
+            match self.questions.try_recv() {
+                Ok(ToIngest::Question(question)) => self.answer(question),
+                Ok(ToIngest::Release { shard, channel }) => self.channels.release(channel, shard),
+                Ok(ToIngest::Stop) | Err(flume::TryRecvError::Disconnected) => {
+                    self.stopped = true;
+                    break;
+                }
+                Err(flume::TryRecvError::Empty) => break,
+            }
+        }
+        self.outbox.deliver();
+        !self.stopped
+    }
+
+    /// Nothing waits: no letter, no answer, no gap notice. What the driver looks at again before it sleeps.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.questions.is_empty() && !self.outbox.is_waiting() && self.jobs.is_empty()
+    }
+
+    /// Tells all shards about the state of the data.
+    pub fn state(&mut self, state: DataState) {
+        self.outbox.state(state);
+        self.outbox.deliver();
+    }
+
+    /// Appends what is due without a record: gap notices, and once a second the partitions that moved without entries.
+    ///
+    /// # Errors
+    /// [`Full`], as [`Self::accept`].
+    pub fn turn(&mut self, now_ns: u64) -> Result<(), Full> {
+        self.now_ns = now_ns;
+        if self.jobs.is_empty() && now_ns.saturating_sub(self.placed_ns) >= PLACE_INTERVAL_NS {
+            self.placed_ns = now_ns;
+            self.jobs.extend(self.sources.moved().map(|(source, next)| Job::Place(source, next)));
+        }
+        self.work()
+    }
+
+    /// Shows the shards what was appended and rings their bells.
+    pub fn publish(&mut self) {
+        self.sources.show();
+        self.slab.publish();
+        self.sweep();
+        self.metrics.channels.set(self.channels.len() as u64);
+        self.metrics.empty_channels.set(self.channels.empty() as u64);
+    }
+
+    /// The shard that keeps the slab full: the one farthest behind the floor asked for.
+    #[must_use]
+    pub fn behind(&self) -> Option<usize> {
+        self.slab.behind()
+    }
+
+    /// The number of a channel's name, if it has one; for tests and the oracle of the simulation.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<u32> {
+        self.channels.find(name)
+    }
+}
+
+/// Records.
+impl<D> Bus<D> {
+    /// One entry for each route that makes a name of the record. True if there was one.
+    fn append_routes(
+        &mut self,
+        source: SourceNumber,
+        record: &Record<'_>,
+        oversized: bool,
+    ) -> Result<bool, Full> {
+        let offset = record.offset;
+        let begin = Pending { source, offset, route: 0, matched: false, encoded: false };
+        let resumed = self.pending.take().filter(|at| (at.source, at.offset) == (source, offset));
+        let mut at = resumed.unwrap_or(begin);
+        let mut miss = None;
+        let routes = self.sources.topic(self.sources.source(source).topic).routes.len();
+        while at.route < routes {
+            let encoded = if at.encoded { Ok(()) } else { self.encode(source, at.route, record, oversized) };
+            match encoded {
+                Ok(()) => {
+                    self.append_encoded(source, record, at)?;
+                    at.matched = true;
+                }
+                Err(reason) => miss = miss.or(Some(reason)),
+            }
+            at.route += 1;
+            at.encoded = false;
+        }
+        if !at.matched {
+            routes::count_miss(&self.metrics, miss);
+        }
+        Ok(at.matched)
+    }
+
+    /// Name and frame of a record by one route, into the encoder.
+    fn encode(
+        &mut self,
+        source: SourceNumber,
+        route: usize,
+        record: &Record<'_>,
+        oversized: bool,
+    ) -> Result<(), proto::channel::Miss> {
+        let state = self.sources.source(source);
+        let topic = self.sources.topic(state.topic);
+        let route = &topic.routes[route];
+        self.encoder.name(route, topic, state.partition, record)?;
+        if oversized {
+            self.metrics.oversized.add(1);
+            let at = self.sources.position(source, record.offset);
+            self.encoder.gap(&at, &at, GapReason::Oversized);
+        } else if self.encoder.message(route, topic, state.partition, record) {
+            self.metrics.not_json.add(1);
+        }
+        Ok(())
+    }
+
+    /// Appends the frame in the encoder, or remembers that it is there.
+    fn append_encoded(
+        &mut self,
+        source: SourceNumber,
+        record: &Record<'_>,
+        at: Pending,
+    ) -> Result<(), Full> {
+        let channel = self.channels.for_record(&self.encoder.name);
+        let meta = Meta {
+            channel,
+            source,
+            offset: record.offset,
+            ts_ms: record.ts_ms,
+            ingest_ns: self.now_ns,
+        };
+        if let Err(full) = self.append_frame(meta) {
+            self.channels.unused(channel);
+            self.pending = Some(Pending { encoded: true, ..at });
+            return Err(full);
+        }
+        Ok(())
+    }
+
+    /// Whether a route that stops at values above the limit takes this record.
+    fn would_stop(&mut self, source: SourceNumber, record: &Record<'_>) -> bool {
+        let state = self.sources.source(source);
+        let topic = self.sources.topic(state.topic);
+        let mut stops = topic.routes.iter().filter(|route| route.oversized == Oversized::Stop);
+        stops.any(|route| self.encoder.name(route, topic, state.partition, record).is_ok())
+    }
+
+    fn append_frame(&mut self, meta: Meta) -> Result<(), Full> {
+        self.sources.show();
+        let sequence = self.slab.append(meta, [&self.encoder.frame])?;
+        self.log.push_back(meta.channel);
+        self.channels.appended(meta.channel, sequence);
+        self.metrics.entries.add(1);
+        Ok(())
+    }
+}
+
+/// What comes before records.
+impl<D> Bus<D> {
+    /// Tells the slab where a partition is.
+    fn place(&mut self, source: SourceNumber) {
+        let next = self.sources.source(source).next;
+        if next >= 0 {
+            self.jobs.push_back(Job::Place(source, next));
+        }
+    }
+
+    /// Works off the jobs.
+    fn work(&mut self) -> Result<(), Full> {
+        while let Some(job) = self.jobs.pop_front() {
+            let done = match job {
+                Job::Place(source, next) => self.append_place(source, next).map_err(|full| (full, job)),
+                Job::Gap(gap) => self.append_gaps(gap).map_err(|(full, gap)| (full, Job::Gap(gap))),
+            };
+            if let Err((full, job)) = done {
+                self.jobs.push_front(job);
+                return Err(full);
+            }
+        }
+        Ok(())
+    }
+
+    fn append_place(&mut self, source: SourceNumber, next: i64) -> Result<(), Full> {
+        if self.sources.source(source).placed >= next {
+            return Ok(());
+        }
+        self.sources.show();
+        let ingest_ns = self.now_ns;
+        let meta = Meta { channel: NO_CHANNEL, source, offset: next - 1, ts_ms: NO_TIMESTAMP, ingest_ns };
+        self.slab.append(meta, [&[]])?;
+        self.log.push_back(NO_CHANNEL);
+        self.sources.source_mut(source).placed = next;
+        Ok(())
+    }
+
+    fn append_gaps(&mut self, mut gap: Gap) -> Result<(), (Full, Gap)> {
+        // What waits in the encoder is written over.
+        if let Some(pending) = &mut self.pending {
+            pending.encoded = false;
+        }
+        while let Some((channel, name, bounds)) = gap.next() {
+            if self.channels.is_held_as(channel, name) {
+                self.encoder.name.clear();
+                self.encoder.name.push_str(name);
+                let position = |offset| self.sources.position(bounds.source, offset);
+                self.encoder.gap(&position(bounds.from), &position(bounds.to), gap.reason);
+                // The offset is the first one missing: what a subscription that lags from here on misses begins there.
+                let meta = Meta {
+                    channel,
+                    source: bounds.source,
+                    offset: bounds.from,
+                    ts_ms: NO_TIMESTAMP,
+                    ingest_ns: self.now_ns,
+                };
+                if let Err(full) = self.append_frame(meta) {
+                    return Err((full, gap));
+                }
+                match gap.reason {
+                    GapReason::Reset => self.metrics.reset_gaps.add(1),
+                    GapReason::Retention => self.metrics.retention_gaps.add(1),
+                    GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}
+                }
+            }
+            gap.done += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Channels.
+impl<D> Bus<D> {
+    fn answer(&mut self, question: Question) {
+        let Question { shard, name } = question;
+        let outcome = self.grant(shard, &name);
+        self.metrics.questions.add(1);
+        self.outbox.answer(shard, Answer { name, outcome });
+    }
+
+    fn grant(&mut self, shard: usize, name: &Arc<str>) -> Result<Grant, Refused> {
+        let known = self.channels.find(name).and_then(|channel| self.channels.topics(channel));
+        let set = known.or_else(|| self.routes.topics_of(name)).ok_or(Refused::Unknown)?;
+        let channel = self.channels.hold(name, shard).map_err(|_| Refused::TooMany)?;
+        self.channels.set_topics(channel, set);
+        Ok(Grant { channel, topics: Arc::clone(self.routes.set(set)) })
+    }
+
+    /// Frees the numbers whose last entry all readers have acknowledged away. At most twice of what was appended since the
+    /// last time, so that it never stalls delivery, and never falls behind.
+    fn sweep(&mut self) {
+        let tail = self.slab.tail();
+        let budget = SWEEP_MIN + 2 * (tail - self.published);
+        self.published = tail;
+        let until = self.slab.reclaimed().min(tail).min(self.swept + budget);
+        while self.swept < until {
+            let channel = self.log.pop_front().expect("an entry of the log for each of the slab");
+            if channel != NO_CHANNEL {
+                self.channels.fell(channel, self.swept);
+            }
+            self.swept += 1;
+        }
+    }
+}

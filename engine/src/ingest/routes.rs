@@ -1,0 +1,80 @@
+//! Routes: from a record to the names of its channels, and from a name to the topics that could fill it.
+
+use std::sync::Arc;
+
+use proto::channel::Miss;
+
+use super::channels::TopicSet;
+use crate::{config::Route, metrics::IngestMetrics};
+
+/// All routes, and the sets of topics that names have led to.
+#[derive(Debug)]
+pub(super) struct Routes {
+    routes: Arc<[Route]>,
+    /// Interned: very few, for names of one kind are made by the same routes.
+    sets: Vec<Arc<[Arc<str>]>>,
+    /// Names of all routed topics, shared by the sets.
+    topics: Vec<Arc<str>>,
+}
+
+impl Routes {
+    /// `name_bytes_max` bounds the names they make.
+    pub(super) fn new(routes: &[Route], name_bytes_max: usize) -> Self {
+        let bound = |route: &Route| {
+            let template = route.template.clone().with_name_bytes_max(name_bytes_max);
+            Route { template, ..route.clone() }
+        };
+        let mut topics: Vec<Arc<str>> = Vec::new();
+        for route in routes {
+            if !topics.iter().any(|topic| **topic == route.topic) {
+                topics.push(Arc::from(route.topic.as_str()));
+            }
+        }
+        Self { routes: routes.iter().map(bound).collect(), sets: Vec::new(), topics }
+    }
+
+    /// The routes of a topic, in their order.
+    pub(super) fn of_topic(&self, topic: &str) -> Arc<[Route]> {
+        self.routes.iter().filter(|route| route.topic == topic).cloned().collect()
+    }
+
+    /// The topics that could fill a channel of this name; none: no route can make it.
+    pub(super) fn topics_of(&mut self, name: &str) -> Option<TopicSet> {
+        let makes = |topic: &str| {
+            self.routes.iter().any(|route| route.topic == topic && route.template.could_make(topic, name))
+        };
+        let found: Vec<&Arc<str>> = self.topics.iter().filter(|topic| makes(topic)).collect();
+        if found.is_empty() {
+            return None;
+        }
+        let known = self.sets.iter().position(|set| set.iter().eq(found.iter().copied()));
+        let index = known.unwrap_or_else(|| {
+            let set = found.into_iter().cloned().collect();
+            self.sets.push(set);
+            self.sets.len() - 1
+        });
+        Some(TopicSet::try_from(index).expect("fewer sets than names"))
+    }
+
+    /// The topics of a set.
+    pub(super) fn set(&self, set: TopicSet) -> &Arc<[Arc<str>]> {
+        &self.sets[set as usize]
+    }
+
+    /// Whether a set has a topic.
+    pub(super) fn has(&self, set: TopicSet, topic: &str) -> bool {
+        self.set(set).iter().any(|member| **member == *topic)
+    }
+}
+
+/// Counts a record that no route took, by the reason of the first.
+pub(super) fn count_miss(metrics: &IngestMetrics, miss: Option<Miss>) {
+    let counter = match miss {
+        None => &metrics.unrouted,
+        Some(Miss::NoKey) => &metrics.no_key,
+        Some(Miss::KeyNotUtf8) => &metrics.bad_key,
+        Some(Miss::NoHeader | Miss::HeaderNotUtf8) => &metrics.no_header,
+        Some(Miss::NameTooLong(_) | Miss::Empty) => &metrics.bad_name,
+    };
+    counter.add(1);
+}

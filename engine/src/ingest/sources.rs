@@ -1,0 +1,135 @@
+//! What ingest knows of the topics and partitions it reads, and the catalog it shows to everybody else.
+
+use std::sync::Arc;
+
+use proto::position::{Epoch, Position};
+
+use crate::{
+    catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber},
+    config::{Oversized, Route},
+};
+
+/// Not known yet.
+pub(super) const UNKNOWN: i64 = -1;
+
+/// One life of a topic.
+#[derive(Debug)]
+pub(super) struct TopicState {
+    pub(super) name: Arc<str>,
+    pub(super) epoch: Epoch,
+    pub(super) routes: Arc<[Route]>,
+    /// Some route reads headers, for the channel's name or for the message.
+    pub(super) wants_headers: bool,
+    /// Some route stops at a value above the limit.
+    pub(super) stops: bool,
+}
+
+/// One partition of one life of a topic.
+#[derive(Debug)]
+pub(super) struct SourceState {
+    pub(super) topic: TopicNumber,
+    pub(super) partition: u32,
+    /// The offset expected next.
+    pub(super) next: i64,
+    /// As far as the slab's entries tell; behind `next` where records matched nothing.
+    pub(super) placed: i64,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Sources {
+    shared: SharedCatalog,
+    catalog: Catalog,
+    /// `shared` is behind `catalog`.
+    changed: bool,
+    topics: Vec<TopicState>,
+    sources: Vec<SourceState>,
+}
+
+impl Sources {
+    pub(super) fn new(shared: SharedCatalog) -> Self {
+        Self { shared, catalog: Catalog::default(), changed: false, topics: Vec::new(), sources: Vec::new() }
+    }
+
+    /// Partitions of the topics' present lives.
+    pub(super) fn live(&self) -> usize {
+        self.catalog.topics.iter().filter(|topic| !topic.retired).map(|topic| topic.sources.len()).sum()
+    }
+
+    pub(super) fn source(&self, source: SourceNumber) -> &SourceState {
+        &self.sources[source as usize]
+    }
+
+    pub(super) fn source_mut(&mut self, source: SourceNumber) -> &mut SourceState {
+        &mut self.sources[source as usize]
+    }
+
+    pub(super) fn topic(&self, topic: TopicNumber) -> &TopicState {
+        &self.topics[topic as usize]
+    }
+
+    /// Sources of the topic, by partition.
+    pub(super) fn of_topic(&self, topic: TopicNumber) -> &[SourceNumber] {
+        &self.catalog.topics[topic as usize].sources
+    }
+
+    /// Sources whose partition moved further than the slab's entries tell.
+    pub(super) fn moved(&self) -> impl Iterator<Item = (SourceNumber, i64)> {
+        let all = (0..).zip(&self.sources);
+        all.filter(|(_, source)| source.next > source.placed).map(|(number, source)| (number, source.next))
+    }
+
+    pub(super) fn position(&self, source: SourceNumber, offset: i64) -> Position {
+        self.catalog.position(source, offset)
+    }
+
+    pub(super) fn add_topic(&mut self, name: &str, epoch: Epoch, routes: Arc<[Route]>) -> TopicNumber {
+        let name: Arc<str> = Arc::from(name);
+        let number = number(self.topics.len());
+        let wants_headers = |route: &Route| {
+            !route.headers.is_empty() || route.template.header_names().next().is_some()
+        };
+        self.topics.push(TopicState {
+            name: Arc::clone(&name),
+            epoch,
+            wants_headers: routes.iter().any(wants_headers),
+            stops: routes.iter().any(|route| route.oversized == Oversized::Stop),
+            routes,
+        });
+        self.catalog.topics.push(Topic { name, epoch, sources: Vec::new(), retired: false });
+        self.changed = true;
+        number
+    }
+
+    pub(super) fn add_source(&mut self, topic: TopicNumber, partition: u32, next: i64) -> SourceNumber {
+        let number = number(self.sources.len());
+        self.sources.push(SourceState { topic, partition, next, placed: UNKNOWN });
+        self.catalog.sources.push(Source { topic, partition });
+        let by_partition = &mut self.catalog.topics[topic as usize].sources;
+        if let Some(present) = by_partition.get_mut(partition as usize) {
+            *present = number;
+        } else {
+            assert_eq!(by_partition.len(), partition as usize, "partitions are added in their order");
+            by_partition.push(number);
+        }
+        self.changed = true;
+        number
+    }
+
+    pub(super) fn retire(&mut self, topic: TopicNumber) {
+        self.catalog.topics[topic as usize].retired = true;
+        self.changed = true;
+    }
+
+    /// Shows the catalog to everybody; before any entry that needs it is appended.
+    pub(super) fn show(&mut self) {
+        if self.changed {
+            self.changed = false;
+            self.shared.store(Arc::new(self.catalog.clone()));
+        }
+    }
+}
+
+fn number(len: usize) -> u32 {
+    u32::try_from(len).expect("topics and partitions are few")
+}
