@@ -15,6 +15,8 @@ compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
 pub mod catalog;
 pub mod config;
 pub mod error;
+pub mod health;
+pub mod ingest;
 pub mod mail;
 pub mod metrics;
 #[expect(unsafe_code, reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings")]

@@ -191,7 +191,10 @@ impl<D> Bus<D> {
     /// Announces gaps of one topic: a notice for each of `bounds` to every channel of the topic that a shard holds. They
     /// come before any record accepted later. A source whose gap ends at or beyond its next offset goes on behind it.
     pub fn gap(&mut self, topic: TopicNumber, reason: GapReason, bounds: Vec<Bounds>) {
-        debug_assert!(bounds.iter().all(|gap| gap.from <= gap.to), "a gap has at least one offset: {bounds:?}");
+        debug_assert!(
+            bounds.iter().all(|gap| gap.from <= gap.to),
+            "a gap has at least one offset: {bounds:?}"
+        );
         let name = &self.sources.topic(topic).name;
         let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
         let channels = of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect();
@@ -348,20 +351,10 @@ impl<D> Bus<D> {
     }
 
     /// Appends the frame in the encoder, or remembers that it is there.
-    fn append_encoded(
-        &mut self,
-        source: SourceNumber,
-        record: &Record<'_>,
-        at: Pending,
-    ) -> Result<(), Full> {
+    fn append_encoded(&mut self, source: SourceNumber, record: &Record<'_>, at: Pending) -> Result<(), Full> {
         let channel = self.channels.for_record(&self.encoder.name);
-        let meta = Meta {
-            channel,
-            source,
-            offset: record.offset,
-            ts_ms: record.ts_ms,
-            ingest_ns: self.now_ns,
-        };
+        let meta =
+            Meta { channel, source, offset: record.offset, ts_ms: record.ts_ms, ingest_ns: self.now_ns };
         if let Err(full) = self.append_frame(meta) {
             self.channels.unused(channel);
             self.pending = Some(Pending { encoded: true, ..at });

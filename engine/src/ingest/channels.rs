@@ -127,7 +127,10 @@ impl Channels {
     /// A shard gives a number back.
     pub(super) fn release(&mut self, number: u32, shard: usize) {
         let channel = &mut self.channels[number as usize];
-        debug_assert!(channel.holders & (1 << shard) != 0, "shard {shard} gives back {number}, which it does not hold");
+        debug_assert!(
+            channel.holders & (1 << shard) != 0,
+            "shard {shard} gives back {number}, which it does not hold"
+        );
         channel.holders &= !(1 << shard);
         self.free_unmeant(number);
     }
@@ -145,7 +148,8 @@ impl Channels {
     /// Numbers and names of the channels that some shard holds, with their topics.
     pub(super) fn held(&self) -> impl Iterator<Item = (u32, &Arc<str>, TopicSet)> {
         let all = (0..).zip(&self.channels);
-        all.filter(|(_, channel)| channel.holders != 0).map(|(number, channel)| (number, &channel.name, channel.topics))
+        all.filter(|(_, channel)| channel.holders != 0)
+            .map(|(number, channel)| (number, &channel.name, channel.topics))
     }
 
     /// Whether the number is still held, and by this very name.
@@ -162,7 +166,8 @@ impl Channels {
             number
         } else {
             self.channels.push(channel);
-            u32::try_from(self.channels.len() - 1).expect("fewer channels than entries, holders and the limit allow")
+            u32::try_from(self.channels.len() - 1)
+                .expect("fewer channels than entries, holders and the limit allow")
         };
         let (hasher, channels) = (&self.hasher, &self.channels);
         self.by_name.insert_unique(hash, number, |&other| hasher.hash_one(&*channels[other as usize].name));

@@ -86,9 +86,8 @@ impl Sources {
     pub(super) fn add_topic(&mut self, name: &str, epoch: Epoch, routes: Arc<[Route]>) -> TopicNumber {
         let name: Arc<str> = Arc::from(name);
         let number = number(self.topics.len());
-        let wants_headers = |route: &Route| {
-            !route.headers.is_empty() || route.template.header_names().next().is_some()
-        };
+        let wants_headers =
+            |route: &Route| !route.headers.is_empty() || route.template.header_names().next().is_some();
         self.topics.push(TopicState {
             name: Arc::clone(&name),
             epoch,
