@@ -66,7 +66,8 @@ impl Catalog {
     #[must_use]
     pub fn vector(&self, topic: TopicNumber, next_offsets: &[i64]) -> Vector {
         let topic = &self.topics[topic as usize];
-        let next = topic.sources.iter().map(|&source| next_offsets.get(source as usize).copied().unwrap_or(-1));
+        let next =
+            topic.sources.iter().map(|&source| next_offsets.get(source as usize).copied().unwrap_or(-1));
         Vector { epoch: topic.epoch.clone(), next: next.collect() }
     }
 }

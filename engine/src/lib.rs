@@ -12,6 +12,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
 
+pub mod accept;
 pub mod catalog;
 pub mod config;
 pub mod error;
@@ -19,5 +20,8 @@ pub mod health;
 pub mod ingest;
 pub mod mail;
 pub mod metrics;
-#[expect(unsafe_code, reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings")]
+#[expect(
+    unsafe_code,
+    reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings"
+)]
 pub mod slab;

@@ -142,4 +142,3 @@ pub enum DataState {
         lag_ms: u64,
     },
 }
-

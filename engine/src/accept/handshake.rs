@@ -1,0 +1,202 @@
+//! One connection from accept to hand-over: read the upgrade, decide, answer 101, give the socket to its shard.
+
+use std::{
+    io::Write as _,
+    net::{Shutdown, SocketAddr},
+    os::fd::OwnedFd,
+    pin::pin,
+    rc::Rc,
+};
+
+use proto::ws::{
+    close::CloseCode,
+    frame,
+    handshake::{self, Refusal, Upgrade},
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
+use tokio_uring::{buf::BoundedBuf as _, net::TcpStream};
+
+use super::{
+    Door,
+    admission::Place,
+    ended,
+    refusal::{LINGER, linger, refuse, write_refusal},
+    until,
+};
+use crate::mail::{Handover, ToShard};
+
+/// First capacity for an upgrade request; browsers with cookies need more, and get it.
+const FIRST_BYTES: usize = 1_024;
+
+/// Leads one connection through its handshake. `permit` bounds how many there are.
+pub(super) async fn run(door: Rc<Door>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    let ready = greet(&door, &stream, peer, permit).await;
+    // The shard's descriptor is a duplicate: with this one gone, only the shard decides when the socket closes.
+    drop(stream);
+    if let Some(Ready { shard, handover, permit }) = ready {
+        hand_over(&door, shard, handover).await;
+        drop(permit);
+    }
+    door.show_held();
+}
+
+/// An upgraded connection.
+struct Ready {
+    shard: usize,
+    handover: Handover<OwnedFd>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Reads the upgrade and answers it. `None`: refused, or gone.
+async fn greet(
+    door: &Door,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) -> Option<Ready> {
+    let mut reading = pin!(read_upgrade(stream, door.settings.upgrade_bytes));
+    let read = tokio::select! {
+        biased;
+        read = &mut reading => Ok(read),
+        () = sleep(door.settings.upgrade_time) => Err(Refusal::TooSlow),
+        () = ended(door.phase.clone()) => Err(door.draining()),
+    };
+    match read {
+        Ok(Read::Upgrade(upgrade, leftover)) => {
+            return admit(door, stream, peer, &upgrade, leftover, permit).await;
+        }
+        Ok(Read::Refused(refusal)) => refuse(door, stream, refusal, permit).await,
+        Ok(Read::Gone) => door.metrics.gone.add(1),
+        Err(refusal) => {
+            // The read is still armed. It takes what comes until the lingering is over.
+            let lingers = write_refusal(door, stream, refusal, permit).await;
+            let deadline = if lingers.is_some() { Instant::now() + LINGER } else { Instant::now() };
+            let _ = until(stream, deadline, Shutdown::Read, reading).await;
+            linger(stream, deadline).await;
+        }
+    }
+    None
+}
+
+enum Read {
+    Upgrade(Upgrade, Vec<u8>),
+    Refused(Refusal),
+    Gone,
+}
+
+/// Reads until the upgrade request is whole, refusable, or over `bytes_max`.
+async fn read_upgrade(stream: &TcpStream, bytes_max: usize) -> Read {
+    let mut bytes = Vec::with_capacity(FIRST_BYTES.min(bytes_max));
+    loop {
+        let seen = bytes.len();
+        if seen == bytes.capacity() {
+            bytes.reserve(seen.min(bytes_max.saturating_sub(seen)).max(1));
+        }
+        let (outcome, slice) = stream.read(bytes.slice(seen..)).await;
+        bytes = slice.into_inner();
+        match outcome {
+            Ok(0) | Err(_) => return Read::Gone,
+            Ok(_) if !worth_parsing(&bytes, seen, bytes_max) => {}
+            Ok(_) => match handshake::parse(&bytes, bytes_max) {
+                Ok(None) => {}
+                Ok(Some((upgrade, consumed))) => return Read::Upgrade(upgrade, bytes.split_off(consumed)),
+                Err(refusal) => return Read::Refused(refusal),
+            },
+        }
+    }
+}
+
+/// Whether bytes beyond `seen` can have changed anything. The first ones can (garbage is refused at once), the end of the
+/// headers does, and so does the limit; looking at each single byte of a slow sender would cost a parse each.
+fn worth_parsing(bytes: &[u8], seen: usize, bytes_max: usize) -> bool {
+    let tail = &bytes[seen.saturating_sub(3)..];
+    seen == 0 || bytes.len() >= bytes_max || tail.windows(4).any(|end| end == b"\r\n\r\n")
+}
+
+async fn admit(
+    door: &Door,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    upgrade: &Upgrade,
+    leftover: Vec<u8>,
+    permit: OwnedSemaphorePermit,
+) -> Option<Ready> {
+    let Place { shard, reservation } = match door.admit(upgrade) {
+        Ok(place) => place,
+        Err(refusal) => {
+            refuse(door, stream, refusal, permit).await;
+            return None;
+        }
+    };
+    // Before the 101, while it can still be refused. The stream shows its descriptor only as a number.
+    let Ok(descriptor) = ring::duplicate(stream) else {
+        drop(reservation);
+        door.metrics.accept_failures.add(1);
+        refuse(door, stream, door.overloaded(), permit).await;
+        return None;
+    };
+    let deadline = Instant::now() + LINGER;
+    let (written, _) = until(stream, deadline, Shutdown::Both, stream.write_all(upgrade.response())).await;
+    if written.is_err() {
+        door.metrics.gone.add(1);
+        return None;
+    }
+    let id = door.next_id.get();
+    door.next_id.set(id + 1);
+    let welcome = upgrade.query_value("welcome").as_deref() != Some("0");
+    let handover = Handover { descriptor, leftover, welcome, id, peer: Some(peer), reservation };
+    Some(Ready { shard, handover, permit })
+}
+
+/// Waits, in this task alone, while the shard's inbox is full.
+async fn hand_over(door: &Door, shard: usize, handover: Handover<OwnedFd>) {
+    let link = &door.links[shard];
+    let sent = tokio::select! {
+        biased;
+        sent = link.inbox.send_async(ToShard::Connection(handover)) => sent,
+        // The shard never came to it, and now the server ends: the socket closes here.
+        () = ended(door.phase.clone()) => return,
+    };
+    match sent {
+        Ok(()) => {
+            link.bell.ring();
+            door.metrics.handed_over.add(1);
+        }
+        Err(flume::SendError(ToShard::Connection(handover))) => say_goodbye(handover),
+        Err(flume::SendError(_)) => {}
+    }
+}
+
+/// The shard has ended, by panic or at the very end of a drain: the client is told to come again elsewhere.
+fn say_goodbye(handover: Handover<OwnedFd>) {
+    let mut close = Vec::new();
+    frame::put_close(&mut close, CloseCode::GOING_AWAY, "draining");
+    let mut stream = std::net::TcpStream::from(handover.descriptor);
+    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&close));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worth_parsing;
+
+    #[test]
+    fn a_request_in_single_bytes_is_parsed_when_it_begins_ends_or_is_too_long() {
+        let request = b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n";
+        let parsed: Vec<usize> =
+            (1..=request.len()).filter(|len| worth_parsing(&request[..*len], len - 1, 1_000)).collect();
+        assert_eq!(parsed, [1, request.len()]);
+        assert!(worth_parsing(&request[..20], 19, 20));
+    }
+
+    #[test]
+    fn the_end_of_the_headers_is_seen_in_any_cut() {
+        let request = b"GET /ws HTTP/1.1\r\n\r\nleftover";
+        for cut in 1..20 {
+            assert!(worth_parsing(request, cut, 1_000), "cut at {cut}");
+        }
+        assert!(!worth_parsing(request, 20, 1_000));
+    }
+}

@@ -1,0 +1,70 @@
+//! Refusals that the client really receives: write, FIN, read and discard what still comes, close.
+
+use std::{net::Shutdown, sync::Arc, time::Duration};
+
+use proto::ws::handshake::Refusal;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_uring::net::TcpStream;
+
+use super::{Door, until};
+
+/// How long a refused peer has to take its answer and close.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes discarded at a time.
+const DISCARD_BYTES: usize = 2_048;
+
+/// Refuses a peer of which no read is armed.
+pub(super) async fn refuse(door: &Door, stream: &TcpStream, refusal: Refusal, permit: OwnedSemaphorePermit) {
+    let lingers = write_refusal(door, stream, refusal, permit).await;
+    if lingers.is_some() {
+        linger(stream, Instant::now() + LINGER).await;
+    }
+}
+
+/// Counts the refusal, writes it with a FIN behind it, and gives the handshake's place back for a place among the
+/// lingering. `None`: all of those are taken, the socket is to be closed at once.
+pub(super) async fn write_refusal(
+    door: &Door,
+    stream: &TcpStream,
+    refusal: Refusal,
+    permit: OwnedSemaphorePermit,
+) -> Option<OwnedSemaphorePermit> {
+    count(door, refusal);
+    let write = stream.write_all(refusal.response());
+    let _ = until(stream, Instant::now() + LINGER, Shutdown::Both, write).await;
+    let _ = stream.shutdown(Shutdown::Write);
+    drop(permit);
+    let lingers = Arc::clone(&door.lingering).try_acquire_owned().ok();
+    door.show_held();
+    lingers
+}
+
+/// Reads and discards until the peer closes, or the deadline. Closing with bytes unread would send a reset, which makes
+/// some clients lose an answer they have not read yet.
+pub(super) async fn linger(stream: &TcpStream, deadline: Instant) {
+    let mut bytes = Vec::with_capacity(DISCARD_BYTES);
+    while Instant::now() < deadline {
+        let (outcome, buffer) = until(stream, deadline, Shutdown::Read, stream.read(bytes)).await;
+        if !outcome.is_ok_and(|read| read > 0) {
+            return;
+        }
+        bytes = buffer;
+        bytes.clear();
+    }
+}
+
+fn count(door: &Door, refusal: Refusal) {
+    let metrics = &door.metrics;
+    let counter = match refusal {
+        Refusal::Malformed(_) => &metrics.refused_malformed,
+        Refusal::Origin => &metrics.refused_origin,
+        Refusal::NotFound | Refusal::Method | Refusal::Version => &metrics.refused_unsupported,
+        Refusal::TooSlow => &metrics.refused_too_slow,
+        Refusal::Body | Refusal::TooLarge => &metrics.refused_too_large,
+        Refusal::Unavailable { reason: "draining", .. } => &metrics.refused_draining,
+        Refusal::Unavailable { reason: "starting", .. } => &metrics.refused_not_ready,
+        Refusal::Unavailable { .. } | Refusal::Rate { .. } => &metrics.refused_full,
+    };
+    counter.add(1);
+}
