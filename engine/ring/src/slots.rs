@@ -150,16 +150,6 @@ impl Custody {
         self.count
     }
 
-    pub(crate) const fn all_gone(&self) -> bool {
-        self.count == self.with_caller.len()
-    }
-
-    /// The lowest buffer that is not with the caller.
-    pub(crate) fn first_free(&self) -> Option<u16> {
-        let index = self.with_caller.iter().position(|held| !held)?;
-        u16::try_from(index).ok()
-    }
-
     pub(crate) fn hand_out(&mut self, id: u16) {
         let held = &mut self.with_caller[usize::from(id)];
         assert!(!*held, "buffer {id} was filled while the caller had it");

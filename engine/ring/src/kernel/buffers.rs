@@ -73,6 +73,7 @@ impl BufferGroup {
         self.provide(id);
     }
 
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "what it returns must be the only reference")]
     pub(super) fn bytes<'r>(&'r mut self, buffer: &'r Buffer) -> &'r mut [u8] {
         self.custody.check(buffer.id);
         assert!(buffer.len <= self.buffer_bytes, "a buffer of another ring");

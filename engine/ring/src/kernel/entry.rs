@@ -12,8 +12,7 @@ use crate::{Op, Send, Shutdown};
 
 /// SOCKET_URING_OP_SIOCOUTQ, include/uapi/linux/io_uring.h.
 const SIOCOUTQ: u32 = 1;
-const POLLOUT: u32 = 4;
-const _: () = assert!(POLLOUT as i16 == libc::POLLOUT);
+const POLLOUT: u32 = libc::POLLOUT.unsigned_abs() as u32;
 
 /// `address` is a connect's, in memory that outlives the op.
 pub(super) fn of(

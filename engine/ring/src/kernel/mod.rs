@@ -138,10 +138,8 @@ impl KernelRing {
         })?;
         let answer = self.call(Op::OutQueue { slot })?;
         self.call(Op::Close { slot })?;
-        match answer {
-            Event::OutQueue(Err(Errno(libc::EOPNOTSUPP | libc::EINVAL))) => Err(setup::OUT_QUEUE_MISSING),
-            _ => Ok(()),
-        }
+        let missing = matches!(answer, Event::OutQueue(Err(Errno(libc::EOPNOTSUPP | libc::EINVAL))));
+        if missing { Err(setup::OUT_QUEUE_MISSING) } else { Ok(()) }
     }
 
     /// Pushes one op and waits for its answer; only while no other op is in flight.
@@ -195,7 +193,7 @@ impl KernelRing {
 
     /// The one call of io_uring_enter.
     fn enter_kernel(
-        &mut self,
+        &self,
         to_submit: u32,
         min_complete: u32,
         flags: EnterFlags,
@@ -343,10 +341,9 @@ impl Ring for KernelRing {
         if !self.make_room() {
             return Err(op);
         }
-        let (token, address) = self.state.ops.insert(&op, key);
-        // SAFETY: the address is in the table of ops, there it was put a moment ago.
-        let address = address.map(|address| unsafe { address.as_ref() }.raw());
-        if self.push_entry(&entry::of(&op, token, address)) {
+        let token = self.state.ops.insert(&op, key);
+        let entry = entry::of(&op, token, self.state.ops.address(token));
+        if self.push_entry(&entry) {
             self.state.slots.begin(&op);
             Ok(())
         } else {

@@ -118,9 +118,7 @@ impl OpTable {
     }
 
     /// Keeps `op` until [`OpTable::remove`].
-    ///
-    /// The pointer, for a connect, is valid until then, wherever the table moves.
-    pub(super) fn insert(&mut self, op: &Op, key: Key) -> (Token, Option<NonNull<SocketAddress>>) {
+    pub(super) fn insert(&mut self, op: &Op, key: Key) -> Token {
         let address = match op {
             Op::Connect { addr, .. } => Some(Address::new(SocketAddress::from(*addr))),
             Op::Receive { .. }
@@ -130,7 +128,6 @@ impl OpTable {
             | Op::Close { .. }
             | Op::OutQueue { .. } => None,
         };
-        let pointer = address.as_ref().map(|a| a.0);
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, op: None });
             // At most 7 kinds of op on 2^20 slots would be usual; 2^32 ops in flight do not fit into memory.
@@ -140,7 +137,13 @@ impl OpTable {
         let kind = Kind::of(op);
         place.op = Some(InFlight { key, slot: op.slot(), kind, address });
         self.len += 1;
-        (Token::new(kind, place.generation, index), pointer)
+        Token::new(kind, place.generation, index)
+    }
+
+    /// What a connect points at: valid until [`OpTable::remove`], wherever the table itself moves.
+    pub(super) fn address(&self, token: Token) -> Option<(NonNull<libc::sockaddr>, libc::socklen_t)> {
+        let op = self.places.get(token.index as usize)?.op.as_ref()?;
+        op.address.as_ref().map(Address::raw)
     }
 
     /// The op a completion belongs to; `None` if it is none of ours, or of an op that is over.
@@ -169,6 +172,11 @@ struct Address(NonNull<SocketAddress>);
 impl Address {
     fn new(address: SocketAddress) -> Self {
         Self(NonNull::from(Box::leak(Box::new(address))))
+    }
+
+    fn raw(&self) -> (NonNull<libc::sockaddr>, libc::socklen_t) {
+        // SAFETY: the pointer came out of a Box in `new`, and that is freed in `drop` only; the kernel writes nothing.
+        unsafe { self.0.as_ref() }.raw()
     }
 }
 
@@ -199,9 +207,9 @@ mod tests {
     fn a_token_of_an_ended_op_finds_nothing_in_the_reused_place() {
         let mut ops = OpTable::default();
         let slot = Slot { index: 3, generation: 1 };
-        let (old, _) = ops.insert(&Op::Receive { slot }, Key::new(1, 1));
+        let old = ops.insert(&Op::Receive { slot }, Key::new(1, 1));
         ops.remove(old);
-        let (new, _) = ops.insert(&Op::Receive { slot }, Key::new(2, 2));
+        let new = ops.insert(&Op::Receive { slot }, Key::new(2, 2));
         assert_eq!(new.index, old.index);
         assert_eq!(ops.get(old), None);
         assert_eq!(ops.get(new), Some((Key::new(2, 2), slot)));
