@@ -14,6 +14,7 @@ compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
 
 pub mod accept;
 pub mod catalog;
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod health;
