@@ -64,6 +64,6 @@ fn a_shard_that_has_ended_leaves_its_new_client_with_a_close_frame() {
     client.read_to_end(&mut frame).unwrap();
     assert_eq!(frame[..4], [0x88, 10, 0x03, 0xe9], "close 1001");
     assert_eq!(&frame[4..], b"draining");
-    assert_eq!(gate.loads(), [0]);
     gate.end();
+    assert_eq!(gate.loads(), [0]);
 }
