@@ -3,6 +3,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("uringcast runs on 64-bit Linux: it is built on io_uring");
 
+mod cpu;
 mod duplicate;
 mod error;
 pub mod fake;
@@ -12,6 +13,7 @@ mod op;
 mod slots;
 mod waker;
 
+pub use cpu::thread_cpu_ns;
 pub use duplicate::duplicate;
 pub use error::{EnterError, InstallError, SetupError};
 pub use kernel::{KernelRing, Setup, probe};
