@@ -199,9 +199,10 @@ mod tests {
     #[test]
     fn values_by_payload() {
         use Payload::{Binary, Json, Text};
-        let cases: [(&[u8], Payload, &str, ValueForm); 15] = [
+        let cases: [(&[u8], Payload, &str, ValueForm); 16] = [
             (br#"{"a": [1, 2.5e3]}"#, Json, r#""data":{"a": [1, 2.5e3]}}"#, ValueForm::Json),
             (b" {\r\n \"a\":\n1}\n", Json, "\"data\": {   \"a\": 1} }", ValueForm::Json),
+            (b"[1,\r2]", Json, r#""data":[1, 2]}"#, ValueForm::Json),
             (br#""a\nb""#, Json, r#""data":"a\nb"}"#, ValueForm::Json),
             (b"12", Json, r#""data":12}"#, ValueForm::Json),
             (b"null", Json, r#""data":null}"#, ValueForm::Json),

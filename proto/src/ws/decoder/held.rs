@@ -125,16 +125,13 @@ impl Held {
 
     /// Forgets what was given out. True: nothing is left to hold.
     pub(super) fn forget_ready(&mut self) -> bool {
-        match self.ready.take() {
-            None => {}
-            Some(opcode) if opcode.is_control() => self.control = Vec::new(),
-            Some(_) => {
-                self.kind = None;
-                self.message = Vec::new();
-                self.checked = 0;
-            }
+        if self.ready.is_some_and(OpCode::is_control) {
+            self.control = Vec::new();
         }
-        self.is_empty()
+        let empty = self.is_empty();
+        // Not empty: only a control frame was given out, from inside a message. A message is given out last.
+        self.ready = None;
+        empty
     }
 
     /// Nothing is incomplete (what has been given out does not count).
