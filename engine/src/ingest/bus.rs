@@ -1,7 +1,7 @@
 //! The bus: records in, entries of the slab out, and the answers to the shards' questions. No Kafka in it, and no clock:
 //! whoever drives it (the ingest thread, the simulation) brings records and the time.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use proto::{native::reply::GapReason, position::Epoch};
 
@@ -235,17 +235,24 @@ impl<D> Bus<D> {
     pub fn answer_questions(&mut self) -> bool {
         for _ in 0..LETTERS_MAX {
             match self.questions.try_recv() {
-                Ok(ToIngest::Question(question)) => self.answer(question),
-                Ok(ToIngest::Release { shard, channel }) => self.channels.release(channel, shard),
-                Ok(ToIngest::Stop) | Err(flume::TryRecvError::Disconnected) => {
-                    self.stopped = true;
-                    break;
-                }
+                Ok(letter) => self.handle(letter),
+                Err(flume::TryRecvError::Disconnected) => self.stopped = true,
                 Err(flume::TryRecvError::Empty) => break,
+            }
+            if self.stopped {
+                break;
             }
         }
         self.outbox.deliver();
         !self.stopped
+    }
+
+    /// The same, but waits up to `timeout` for a letter: what the ingest thread does while the slab is full.
+    pub fn answer_within(&mut self, timeout: Duration) -> bool {
+        if let Ok(letter) = self.questions.recv_timeout(timeout) {
+            self.handle(letter);
+        }
+        self.answer_questions()
     }
 
     /// Nothing waits: no letter, no answer, no gap notice. What the driver looks at again before it sleeps.
@@ -455,6 +462,14 @@ impl<D> Bus<D> {
 
 /// Channels.
 impl<D> Bus<D> {
+    fn handle(&mut self, letter: ToIngest) {
+        match letter {
+            ToIngest::Question(question) => self.answer(question),
+            ToIngest::Release { shard, channel } => self.channels.release(channel, shard),
+            ToIngest::Stop => self.stopped = true,
+        }
+    }
+
     fn answer(&mut self, question: Question) {
         let Question { shard, name } = question;
         let outcome = self.grant(shard, &name);

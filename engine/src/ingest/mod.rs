@@ -13,14 +13,21 @@
 
 mod bus;
 mod channels;
+mod consumer;
 mod encode;
+mod feed;
 mod jobs;
 mod outbox;
+mod reach;
 mod routes;
 mod sources;
+mod watch;
+mod watcher;
 
 pub use self::{
     bus::{Bus, Taken},
+    consumer::{Ingest, Setup, new},
     encode::Record,
     jobs::Bounds,
+    watcher::Watcher,
 };
