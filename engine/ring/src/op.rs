@@ -156,7 +156,7 @@ pub enum Wait {
 /// What a ring holds: all zero after an orderly drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Slots in use.
+    /// Slots in use: installed, and not closed to the end.
     pub descriptors: usize,
     /// Buffers with the caller (or in undelivered completions).
     pub buffers: usize,

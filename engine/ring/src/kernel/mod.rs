@@ -49,6 +49,13 @@ use crate::{
 ///
 /// Dropping it cancels what is in flight, waits for the last completions, closes every installed descriptor (a peer
 /// sees a FIN, or a RST if bytes of it were not received), and frees its memory.
+///
+/// The kernel takes submissions from that thread only:
+///
+/// ```compile_fail,E0277
+/// fn send_away<T: std::marker::Send>() {}
+/// send_away::<ring::KernelRing>();
+/// ```
 pub struct KernelRing {
     ring: IoUring,
     window: Window,
@@ -397,10 +404,12 @@ impl Ring for KernelRing {
     }
 
     fn held(&self) -> Held {
+        // Reaped by a send or a push, and not delivered yet.
+        let over = self.ready.iter().filter(|c| !matches!(c.event, Event::Received(_))).count();
         Held {
             descriptors: self.state.slots.open(),
             buffers: self.state.buffers.held(),
-            ops: self.state.ops.len(),
+            ops: self.state.ops.len() + over,
         }
     }
 }
