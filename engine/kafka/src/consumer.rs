@@ -1,149 +1,82 @@
-//! The consumer.
+//! The consumer: partitions assigned by their owner, one queue, drained in batches.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::{Error, Settings, TopicError};
+use crate::client::{Client, now};
+use crate::native::{self, Batch, Partition, Queue, TopicHandle, partition_number, topic_name};
+use crate::record::Delivery;
+use crate::wake::{EventFd, Waker};
+use crate::{BrokerEvent, Error, Lookup, Settings, Topic, TopicError};
 
-/// A topic's identity within its cluster: a re-created topic has a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TopicId(pub [u8; 16]);
+/// While no broker is connected, how often [`Consumer::events`] asks whether one is back, and how long it waits for
+/// the answer: librdkafka tells when the last connection breaks, and not when one stands again.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What the cluster says about a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topic {
-    /// Partition numbers, ascending.
-    pub partitions: Vec<u32>,
-    /// None where the broker does not tell (the mock, brokers before 2.8).
-    pub id: Option<TopicId>,
-}
-
-/// A record's headers, read in place.
-#[derive(Debug, Clone, Copy)]
-pub struct Headers<'a> {
-    _a: std::marker::PhantomData<&'a ()>,
-}
-
-impl<'a> Headers<'a> {
-    /// Names and values in order; names may repeat; a null value is None. A name that is not UTF-8 is skipped.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
-        std::iter::empty()
-    }
-}
-
-/// A record, borrowed from librdkafka's fetch buffer for the time of the callback.
-#[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
-    /// What [`Consumer::assign`] was given for the partition.
-    pub tag: u32,
-    /// The record's offset.
-    pub offset: i64,
-    /// Milliseconds since 1970; -1 if the record has none.
-    pub ts_ms: i64,
-    /// The key.
-    pub key: Option<&'a [u8]>,
-    /// None is a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// The headers.
-    pub headers: Headers<'a>,
-}
-
-/// What [`Consumer::drain`] hands out.
-#[derive(Debug, Clone, Copy)]
-pub enum Delivery<'a> {
-    /// A record.
-    Record(Record<'a>),
-    /// The broker does not hold the offset we wanted. Nothing more comes for the tag until `seek` or a new `assign`.
-    OffsetOutOfRange {
-        /// The partition's tag.
-        tag: u32,
-        /// librdkafka's words.
-        text: &'a str,
-    },
-    /// Another trouble of one partition, such as a deleted topic; librdkafka goes on trying.
-    Error {
-        /// The partition's tag.
-        tag: u32,
-        /// librdkafka's words.
-        text: &'a str,
-    },
-}
-
-/// What happened to the connection with the brokers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerEvent {
-    /// No broker is connected. Retried for ever; ends with `Up`.
-    Down(String),
-    /// A broker answers again after `Down`.
-    Up,
-    /// One broker's connection failed; others may serve.
-    Lost(String),
-    /// Wrong user, password or mechanism (SASL).
-    AuthFailed(String),
-    /// TLS failed: unknown CA, wrong host name, bad certificate, or no TLS on that port.
-    TlsFailed(String),
-    /// Anything else that librdkafka reports as an error of the client.
-    Other(String),
-}
-
-/// Makes a present or the next [`Consumer::wait`] return.
-#[derive(Debug, Clone)]
-pub struct Waker {}
-
-impl Waker {
-    /// Wakes; never blocks, may be called from any thread.
-    pub fn wake(&self) {
-        todo!()
-    }
-}
-
-/// Questions to the cluster, from any thread; shares the consumer's connections. Each waits up to its timeout.
-#[derive(Debug, Clone)]
-pub struct Lookup {}
-
-impl Lookup {
-    /// The cluster's id.
-    pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
-        todo!("{timeout:?}")
-    }
-
-    /// A topic's partitions and id.
-    pub fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
-        todo!("{name} {timeout:?}")
-    }
-
-    /// The first offset held and the next one to be written, asked from the leader.
-    pub fn watermarks(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(i64, i64), Error> {
-        todo!("{topic} {partition} {timeout:?}")
-    }
-
-    /// The offset of the first record at or after `ts_ms`; the end if there is none.
-    pub fn offset_for_time(
-        &self,
-        topic: &str,
-        partition: u32,
-        ts_ms: i64,
-        timeout: Duration,
-    ) -> Result<i64, Error> {
-        todo!("{topic} {partition} {ts_ms} {timeout:?}")
-    }
-}
-
-/// A consumer without a group.
+/// A consumer without a group: it reads what [`Consumer::assign`] names, from where it says, and commits nothing.
+///
+/// One thread owns it: [`Consumer::wait`], [`Consumer::drain`], [`Consumer::events`], again. Other threads hold a
+/// [`Waker`] or a [`Lookup`].
+///
+/// Memory: prefetched records up to `queued.max.messages.kbytes` (64 MiB) in all, and one response a broker above it
+/// (`fetch.max.bytes`, 8 MiB).
+// The fields are dropped in this order: whatever came from the client before the client.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    assigned: HashMap<u32, Assigned>,
+    tags: HashMap<Partition, u32>,
+    /// The partition met last and its tag: records of a partition come in runs.
+    last: Option<(Partition, u32)>,
+    batch: Batch,
+    queue: Queue,
+    main: Queue,
+    event: EventFd,
+    woken: Arc<EventFd>,
+    probed: Option<Instant>,
+    client: Arc<Client>,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    name: String,
+    c_name: CString,
+    handle: TopicHandle,
+    number: i32,
+}
 
 impl Consumer {
     /// Connects lazily: fails only on bad settings or an exhausted machine.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        todo!("{settings:?}")
+        let client = Client::new(settings)?;
+        let (queue, main) = (Queue::new(&client)?, Queue::main(&client)?);
+        let (event, woken) = (EventFd::new()?, Arc::new(EventFd::new()?));
+        queue.notify(&event);
+        main.notify(&event);
+        Ok(Self {
+            assigned: HashMap::new(),
+            tags: HashMap::new(),
+            last: None,
+            batch: Batch::new(),
+            queue,
+            main,
+            event,
+            woken,
+            probed: None,
+            client,
+        })
     }
 
     /// A handle for questions from other threads.
+    #[must_use]
     pub fn lookup(&self) -> Lookup {
-        todo!()
+        Lookup::new(&self.client)
     }
 
     /// See [`Lookup::cluster_id`].
+    #[must_use]
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
         self.lookup().cluster_id(timeout)
     }
@@ -169,48 +102,156 @@ impl Consumer {
         self.lookup().offset_for_time(topic, partition, ts_ms, timeout)
     }
 
-    /// Reads a partition from `offset` on; `tag` comes back with each of its records.
+    /// Reads a partition from `offset` (0 or more) on; `tag` comes back with each of its records. Asks no broker: an
+    /// offset or a topic that is not there shows as a [`Delivery`].
     pub fn assign(&mut self, topic: &str, partition: u32, offset: i64, tag: u32) -> Result<(), Error> {
-        todo!("{topic} {partition} {offset} {tag}")
+        let c_name =
+            topic_name(topic).ok_or_else(|| Error::Unknown(format!("{topic:?} is no topic name")))?;
+        let number = partition_number(partition)?;
+        let handle = TopicHandle::new(&self.client, &c_name)?;
+        let key = handle.partition(number);
+        if self.assigned.contains_key(&tag) || self.tags.contains_key(&key) {
+            return Err(Error::Tag(tag));
+        }
+        handle.start(number, checked(offset)?, &self.queue)?;
+        self.tags.insert(key, tag);
+        self.assigned.insert(tag, Assigned { name: topic.to_owned(), c_name, handle, number });
+        Ok(())
     }
 
     /// Stops reading a partition: nothing with this tag is delivered afterwards.
     pub fn unassign(&mut self, tag: u32) -> Result<(), Error> {
-        todo!("{tag}")
+        let assigned = self.assigned.remove(&tag).ok_or(Error::Tag(tag))?;
+        let key = assigned.handle.partition(assigned.number);
+        self.tags.remove(&key);
+        self.last = None;
+        self.batch.discard(key);
+        assigned.handle.stop(assigned.number)
     }
 
-    /// Goes on at another offset: nothing fetched before is delivered afterwards.
+    /// Goes on at another offset (0 or more): no record fetched before is delivered afterwards.
+    ///
+    /// Stops and starts the partition, since librdkafka's own seek refuses one that stands still after an error.
     pub fn seek(&mut self, tag: u32, offset: i64) -> Result<(), Error> {
-        todo!("{tag} {offset}")
+        let offset = checked(offset)?;
+        let assigned = self.assigned.get(&tag).ok_or(Error::Tag(tag))?;
+        assigned.handle.stop(assigned.number)?;
+        self.batch.discard(assigned.handle.partition(assigned.number));
+        assigned.handle.start(assigned.number, offset, &self.queue)
     }
 
-    /// Sleeps until there is something to drain, an event, a wake, or the timeout has passed.
+    /// Sleeps until there is something to drain, an event, a wake, or the timeout has passed. May return early.
     pub fn wait(&self, timeout: Duration) {
-        todo!("{timeout:?}")
+        // librdkafka tells of an arrival once until the queue is read, and a drain may have left some.
+        if !self.batch.is_empty() || self.queue.len() > 0 {
+            return;
+        }
+        self.event.wait_for_either(&self.woken, timeout);
     }
 
     /// A waker for [`Consumer::wait`].
+    #[must_use]
     pub fn waker(&self) -> Waker {
-        todo!()
+        Waker(Arc::clone(&self.woken))
     }
 
     /// Hands out at most `max` deliveries that have arrived, without waiting; returns how many.
+    ///
+    /// If `on` panics, its delivery is gone and the next call goes on with the one after it.
     pub fn drain(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>)) -> usize {
-        todo!("{max} {}", std::mem::size_of_val(on))
+        let mut done = 0;
+        while done < max {
+            let mut more = true;
+            if self.batch.is_empty() {
+                let wanted = max - done;
+                let got = self.queue.fill(&mut self.batch, wanted);
+                more = got == wanted.min(native::BATCH);
+            }
+            while done < max {
+                let Some(message) = self.batch.take() else { break };
+                // None: unassigned since it was fetched.
+                let Some(tag) = self.tag_of(message.partition()) else { continue };
+                let Some(delivery) = Delivery::of(&message, tag) else { continue };
+                on(delivery);
+                done += 1;
+            }
+            if !more {
+                break;
+            }
+        }
+        if done > 0 && self.client.watch().is_down() {
+            self.client.watch().answered();
+        }
+        done
     }
 
-    /// The next offset of a partition as far as drained; passes control and aborted records. None before the first.
+    fn tag_of(&mut self, partition: Partition) -> Option<u32> {
+        if let Some((last, tag)) = self.last
+            && last == partition
+        {
+            return Some(tag);
+        }
+        let tag = *self.tags.get(&partition)?;
+        self.last = Some((partition, tag));
+        Some(tag)
+    }
+
+    /// The next offset of a partition as far as drained. It passes control and aborted records, which are never
+    /// delivered. None before the first record, and for a tag that is not assigned.
+    #[must_use]
     pub fn position(&self, tag: u32) -> Option<i64> {
-        todo!("{tag}")
+        let assigned = self.assigned.get(&tag)?;
+        native::position(&self.client, &assigned.c_name, assigned.number)
     }
 
-    /// The partition's end as the last fetch reported it; costs no request. None before the first.
+    /// The partition's high watermark as the last fetch told it; costs no request. None before the first.
+    #[must_use]
     pub fn end(&self, tag: u32) -> Option<i64> {
-        todo!("{tag}")
+        let assigned = self.assigned.get(&tag)?;
+        native::end(&self.client, &assigned.c_name, assigned.number)
     }
 
-    /// What happened to the connection since the last call. To be called at least once a second.
+    /// What happened to the connections since the last call. To be called after each [`Consumer::wait`], or at least
+    /// once a second. While no broker is connected, a call may take 200 ms twice a second.
     pub fn events(&mut self) -> Vec<BrokerEvent> {
-        todo!()
+        if self.main.len() > 0 {
+            self.client.serve();
+        }
+        self.probe();
+        self.client.watch().take()
+    }
+
+    /// Finds out whether a broker is back.
+    fn probe(&mut self) {
+        if !self.client.watch().is_down() {
+            return;
+        }
+        let time = now();
+        if self.probed.is_some_and(|last| time.duration_since(last) < PROBE_EVERY) {
+            return;
+        }
+        self.probed = Some(time);
+        // With nothing assigned any name serves: that there is no such topic is an answer too.
+        let name = self.assigned.values().next().map_or("uringcast-probe", |assigned| assigned.name.as_str());
+        if self.lookup().answers(name, PROBE_TIMEOUT) {
+            self.client.watch().answered();
+        }
+    }
+}
+
+/// Negative offsets are orders to librdkafka ("beginning", "stored"), which we never give.
+fn checked(offset: i64) -> Result<i64, Error> {
+    if offset >= 0 { Ok(offset) } else { Err(Error::Client(format!("offset {offset} is negative"))) }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        for assigned in self.assigned.values() {
+            // Fails for a partition that was never there; the client goes down in any case.
+            let _ = assigned.handle.stop(assigned.number);
+        }
+        // A Lookup may keep the client alive; the descriptor is closed now.
+        self.queue.mute();
+        self.main.mute();
     }
 }

@@ -1,0 +1,70 @@
+//! The librdkafka client that a consumer's handles share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafka;
+
+use crate::settings::Role;
+use crate::watch::Watch;
+use crate::{Error, Settings};
+
+/// How many queued events one [`Client::serve`] takes at most: logs of a `debug` run must not hold a caller up.
+const EVENTS_PER_CALL: usize = 64;
+
+/// A consumer client without a group. Every handle made from it ([`crate::native`]) holds the `Arc`, so that it is
+/// destroyed last, as librdkafka demands.
+pub(crate) struct Client {
+    consumer: BaseConsumer<Watch>,
+}
+
+impl Client {
+    pub(crate) fn new(settings: &Settings) -> Result<Arc<Self>, Error> {
+        let config = settings.client_config(Role::Consumer)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, Watch::default())
+            .map_err(|error| Error::from_creation(&error))?;
+        Ok(Arc::new(Self { consumer }))
+    }
+
+    pub(crate) fn consumer(&self) -> &BaseConsumer<Watch> {
+        &self.consumer
+    }
+
+    /// The raw client: valid as long as `self`.
+    pub(crate) fn raw(&self) -> *mut RDKafka {
+        self.consumer.client().native_ptr()
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        self.consumer.context()
+    }
+
+    /// Hands waiting errors and log lines to the [`Watch`]. Records never come this way: they have a queue of their
+    /// own.
+    pub(crate) fn serve(&self) {
+        for _ in 0..EVENTS_PER_CALL {
+            // rdkafka answers None for "nothing there" and for "took one" alike, hence no early end.
+            drop(self.consumer.poll(Duration::ZERO));
+        }
+    }
+
+    /// What went wrong last, having looked at what has arrived.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.serve();
+        self.watch().trouble()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// The time, for deadlines of calls that wait for a broker.
+#[expect(clippy::disallowed_methods, reason = "the one clock of this crate; never read for a record")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

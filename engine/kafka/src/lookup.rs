@@ -1,0 +1,128 @@
+//! Questions to the cluster.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::{Client, now};
+use crate::describe::describe;
+use crate::native::{partition_number, topic_name};
+use crate::{Error, TopicError};
+
+/// A topic's identity within its cluster: a topic made anew under the same name has another one (KIP-516).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TopicId(pub [u8; 16]);
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What the cluster says about a topic, in one answer of one broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Partition numbers, ascending.
+    pub partitions: Vec<u32>,
+    /// None only where brokers have no topic ids (before Kafka 2.8).
+    pub id: Option<TopicId>,
+}
+
+/// Questions to the cluster, from any thread; shares its consumer's connections. Each waits up to its timeout.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    client: Arc<Client>,
+}
+
+impl Lookup {
+    pub(crate) fn new(client: &Arc<Client>) -> Self {
+        Self { client: Arc::clone(client) }
+    }
+
+    /// The cluster's id. None: no answer, or a broker before 0.10.1.
+    #[must_use]
+    pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
+        self.client.consumer().client().fetch_cluster_id(timeout)
+    }
+
+    /// A topic's partitions and id. Never creates the topic.
+    pub fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
+        let Some(c_name) = topic_name(name) else {
+            return Err(TopicError::Refused(format!("{name:?} is no topic name")));
+        };
+        let deadline = now() + timeout;
+        let broker = self.some_broker(name, timeout)?;
+        // The least is for the answer to a question that found its broker late.
+        let left = deadline.saturating_duration_since(now()).max(Duration::from_millis(50));
+        let topic = describe(&self.client, &c_name, broker, left)?;
+        self.client.watch().answered();
+        Ok(topic)
+    }
+
+    /// A broker that has just answered. It is asked about a topic because librdkafka would otherwise ask about all.
+    fn some_broker(&self, name: &str, timeout: Duration) -> Result<i32, TopicError> {
+        let metadata = self.client.consumer().fetch_metadata(Some(name), timeout);
+        let metadata = metadata.map_err(|error| TopicError::from(self.failed(&error)))?;
+        // The one that answered may be known by its address only, as a bootstrap server.
+        let answered = metadata.orig_broker_id();
+        if answered >= 0 {
+            return Ok(answered);
+        }
+        let first = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
+        first.ok_or_else(|| TopicError::Unreachable("the cluster names no broker".to_owned()))
+    }
+
+    /// Whether any broker answers within `timeout`. `name` is a topic to ask about.
+    pub(crate) fn answers(&self, name: &str, timeout: Duration) -> bool {
+        topic_name(name).is_some() && self.client.consumer().fetch_metadata(Some(name), timeout).is_ok()
+    }
+
+    /// The first offset that is held and the next that will be written, asked from the partition's leader. Under
+    /// `read_committed` the latter is the last stable offset: where the oldest open transaction begins.
+    pub fn watermarks(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(i64, i64), Error> {
+        let number = checked(topic, partition)?;
+        let found = self.client.consumer().fetch_watermarks(topic, number, timeout);
+        let found = found.map_err(|error| self.failed(&error))?;
+        self.client.watch().answered();
+        Ok(found)
+    }
+
+    /// The offset of the first record with a timestamp at or after `ts_ms`; the end if there is none. The mock always
+    /// answers with the end.
+    pub fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: u32,
+        ts_ms: i64,
+        timeout: Duration,
+    ) -> Result<i64, Error> {
+        let number = checked(topic, partition)?;
+        // The end is taken first: a record that comes between both questions must not be skipped.
+        let (_, end) = self.watermarks(topic, partition, timeout)?;
+        let mut times = TopicPartitionList::new();
+        times
+            .add_partition_offset(topic, number, Offset::Offset(ts_ms.max(0)))
+            .map_err(|error| Error::Client(error.to_string()))?;
+        let found = self.client.consumer().offsets_for_times(times, timeout);
+        let found = found.map_err(|error| self.failed(&error))?;
+        let Some(element) = found.find_partition(topic, number) else { return Ok(end) };
+        element.error().map_err(|error| self.failed(&error))?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => offset,
+            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => end,
+        })
+    }
+
+    fn failed(&self, error: &rdkafka::error::KafkaError) -> Error {
+        Error::from_request(error, self.client.trouble().as_deref())
+    }
+}
+
+/// rdkafka panics on a name that librdkafka refuses.
+fn checked(topic: &str, partition: u32) -> Result<i32, Error> {
+    topic_name(topic).ok_or_else(|| Error::Unknown(format!("{topic:?} is no topic name")))?;
+    partition_number(partition)
+}

@@ -1,0 +1,152 @@
+//! What a consumer hands out, borrowed from librdkafka's fetch buffer.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_resp_err_t as Code;
+
+use crate::native::Message;
+
+/// A record, borrowed for the time of the callback: copy once what you keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// What [`crate::Consumer::assign`] was given for the partition.
+    pub tag: u32,
+    /// The record's offset.
+    pub offset: i64,
+    /// Milliseconds since 1970, of its creation or its append as the topic is configured; -1 if it has none.
+    pub ts_ms: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// None is a tombstone; an empty value is not.
+    pub value: Option<&'a [u8]>,
+    /// The headers; parsed when they are first asked for.
+    pub headers: Headers<'a>,
+}
+
+/// What [`crate::Consumer::drain`] hands out. Per tag in the order of the log.
+#[derive(Debug, Clone, Copy)]
+pub enum Delivery<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// The broker does not hold the offset that is due: passed by retention, or the topic was made anew, or a leader
+    /// lost its end. Nothing more comes for the tag until [`crate::Consumer::seek`].
+    ///
+    /// An error that was under way while `seek` was called may still arrive after it, so judge by the watermarks and
+    /// your own next offset, not by the error alone.
+    OffsetOutOfRange {
+        /// The partition's tag.
+        tag: u32,
+        /// The offset that was asked for; negative if librdkafka does not tell.
+        offset: i64,
+        /// librdkafka's words.
+        text: &'a str,
+    },
+    /// Another trouble of one partition, such as a deleted topic or a batch that cannot be read. librdkafka goes on
+    /// trying by itself.
+    Error {
+        /// The partition's tag.
+        tag: u32,
+        /// librdkafka's words.
+        text: &'a str,
+    },
+}
+
+impl<'a> Delivery<'a> {
+    /// What a message means. None: nothing to tell (an end of partition, which we do not ask for).
+    pub(crate) fn of(message: &'a Message, tag: u32) -> Option<Self> {
+        const RECORD: i32 = Code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
+        const RESET: i32 = Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
+        const OUT_OF_RANGE: i32 = Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE as i32;
+        const END: i32 = Code::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
+        match message.error() {
+            RECORD => Some(Self::Record(Record {
+                tag,
+                offset: message.offset(),
+                ts_ms: message.timestamp_ms(),
+                key: message.key(),
+                value: message.value(),
+                headers: Headers { message: message.raw(), _message: PhantomData },
+            })),
+            RESET | OUT_OF_RANGE => {
+                Some(Self::OffsetOutOfRange { tag, offset: message.offset(), text: message.error_text() })
+            }
+            END => None,
+            _ => Some(Self::Error { tag, text: message.error_text() }),
+        }
+    }
+}
+
+/// A record's headers, read in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    message: *const sys::rd_kafka_message_t,
+    _message: PhantomData<&'a Message>,
+}
+
+impl<'a> Headers<'a> {
+    /// Names and values in the record's order; a name may come again, a null value is None. A header whose name is
+    /// not UTF-8 is left out.
+    #[must_use]
+    pub fn iter(&self) -> HeaderIter<'a> {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is alive for 'a. It may parse and keep its headers now; only this thread sees it, since
+        // the raw pointer makes `Headers` neither Send nor Sync. Its errors (none, not readable) leave a null.
+        unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
+        HeaderIter { headers, next: 0, _message: PhantomData }
+    }
+}
+
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = (&'a str, Option<&'a [u8]>);
+    type IntoIter = HeaderIter<'a>;
+
+    fn into_iter(self) -> HeaderIter<'a> {
+        self.iter()
+    }
+}
+
+/// See [`Headers::iter`].
+#[derive(Debug)]
+pub struct HeaderIter<'a> {
+    headers: *const sys::rd_kafka_headers_t,
+    next: usize,
+    _message: PhantomData<&'a Message>,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = (&'a str, Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.headers.is_null() {
+            return None;
+        }
+        loop {
+            let (mut name, mut value, mut len) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0_usize);
+            // SAFETY: the headers belong to the message, alive for 'a; the three places are ours.
+            let code = unsafe {
+                sys::rd_kafka_header_get_all(
+                    self.headers,
+                    self.next,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut len,
+                )
+            };
+            if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                return None;
+            }
+            self.next += 1;
+            // SAFETY: names end with a zero and belong to the message.
+            let Ok(name) = unsafe { CStr::from_ptr::<'a>(name) }.to_str() else { continue };
+            if value.is_null() {
+                return Some((name, None));
+            }
+            // SAFETY: `len` bytes that belong to the message.
+            let value: &'a [u8] = unsafe { std::slice::from_raw_parts(value.cast(), len) };
+            return Some((name, Some(value)));
+        }
+    }
+}
