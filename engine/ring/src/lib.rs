@@ -4,7 +4,7 @@
 compile_error!("uringcast runs on 64-bit Linux: it is built on io_uring");
 
 mod cpu;
-mod duplicate;
+mod descriptors;
 mod error;
 pub mod fake;
 mod kernel;
@@ -14,7 +14,7 @@ mod slots;
 mod waker;
 
 pub use cpu::thread_cpu_ns;
-pub use duplicate::duplicate;
+pub use descriptors::{duplicate, raise_descriptor_limit};
 pub use error::{EnterError, InstallError, SetupError};
 pub use kernel::{KernelRing, Setup, probe};
 pub use key::{Buffer, Errno, Key, Slot};

@@ -1,4 +1,4 @@
-//! A second descriptor of an open file.
+//! Process descriptors: a second one of an open file, and how many there may be.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -18,12 +18,31 @@ pub fn duplicate(descriptor: &impl AsRawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Raises the soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and tells it. The limit bounds each ring's table too.
+/// Nothing here uses select(2), for which the soft limit is kept low by default.
+///
+/// # Errors
+/// What the kernel says; the limit is then what it was.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit to memory that is ours for the length of the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads one rlimit from memory that is ours for the length of the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    use super::duplicate;
+    use super::{duplicate, raise_descriptor_limit};
 
     #[test]
     fn the_copy_outlives_the_original() {
@@ -39,5 +58,12 @@ mod tests {
     #[test]
     fn a_number_that_names_nothing_is_refused() {
         assert_eq!(duplicate(&-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn the_limit_is_raised_and_stays_raised() {
+        let raised = raise_descriptor_limit().unwrap();
+        assert!(raised >= 256);
+        assert_eq!(raise_descriptor_limit().unwrap(), raised);
     }
 }
