@@ -1,12 +1,12 @@
-//! Bytes to meaning and back: WebSocket and uringcast's native protocol. Pure: no IO, no clock, no threads, no unsafe code, and no
-//! input of a peer that makes it panic.
+//! Bytes to meaning and back: WebSocket and uringcast's native protocol. Pure: no IO, no clock, no threads,
+//! no unsafe code, and no input of a peer that makes it panic.
 //!
 //! The rules of the wire are in `docs/PROTOCOL.md` and RFC 6455; each part names the section that it keeps.
 //!
 //! | Where | What |
 //! |---|---|
 //! | [`ws::handshake`] | the upgrade request, its answer, every refusal |
-//! | [`ws::decoder`] | received bytes to [`Event`](ws::decoder::Event)s, in any chunking; a [`Decoder`](ws::decoder::Decoder) is 16 bytes |
+//! | [`ws::decoder`] | received bytes to events, in any chunking, with 16 bytes a connection |
 //! | [`ws::frame`], [`ws::close`] | frames and close codes to bytes |
 //! | [`native::request`] | what clients ask |
 //! | [`native::reply`], [`native::message`] | what they get: each function appends one whole frame |
@@ -30,7 +30,8 @@
 //! // A client asks for an upgrade and gets it. Bytes behind its request are frames already.
 //! let key = *b"sixteen of bytes";
 //! let mut received = handshake::client_request("localhost", "/ws?welcome=0", &key);
-//! put_masked(&mut received, OpCode::Text, br#"{"type":"subscribe","id":1,"data":{"channels":["BTC.trade"]}}"#, [9, 8, 7, 6]);
+//! let subscribe = br#"{"type":"subscribe","id":1,"data":{"channels":["BTC.trade"]}}"#;
+//! put_masked(&mut received, OpCode::Text, subscribe, [9, 8, 7, 6]);
 //! let (upgrade, taken) = handshake::parse(&received, 16 << 10)?.ok_or("more bytes are needed")?;
 //! assert_eq!((upgrade.path.as_str(), upgrade.query_value("welcome").as_deref()), ("/ws", Some("0")));
 //! assert!(handshake::client_check(&upgrade.response(), &key)?.is_some());
@@ -58,15 +59,23 @@
 //! let fields = Fields { topic: "odin.trades", partition: 0, key: Some(b"BTC"), headers: &[] };
 //! template.render(&mut channel, &fields).map_err(|miss| miss.as_str())?;
 //! let record = Message {
-//!     channel: &channel, epoch: &epoch, partition: 0, offset: 42, ts_ms: 1_700_000_000_000, value: Some(b"{\"price\":\n1}"), headers: &[],
+//!     channel: &channel,
+//!     epoch: &epoch,
+//!     partition: 0,
+//!     offset: 42,
+//!     ts_ms: 1_700_000_000_000,
+//!     value: Some(b"{\"price\":\n1}"),
+//!     headers: &[],
 //! };
 //! assert_eq!(message(&mut to_client, &record, Payload::Json), ValueForm::Json);
 //!
 //! // The client reads both.
 //! let (mut decoder, mut input) = (Decoder::client_unchecked(), &mut to_client[..]);
-//! let Some(Event::Binary(text)) = decoder.next(&mut input, &Limits::default())? else { panic!("no ack") };
-//! assert!(matches!(Envelope::parse(text)?, Envelope::SubscriptionAck(ack) if ack.subscribed == ["BTC.trade"]));
-//! let Some(Event::Binary(text)) = decoder.next(&mut input, &Limits::default())? else { panic!("no message") };
+//! let limits = Limits::default();
+//! let Some(Event::Binary(text)) = decoder.next(&mut input, &limits)? else { panic!("no ack") };
+//! let Envelope::SubscriptionAck(ack) = Envelope::parse(text)? else { panic!("not an ack") };
+//! assert_eq!(ack.subscribed, ["BTC.trade"]);
+//! let Some(Event::Binary(text)) = decoder.next(&mut input, &limits)? else { panic!("no message") };
 //! let Envelope::Message(message) = Envelope::parse(text)? else { panic!("not a message") };
 //! assert_eq!(message.pos, format!("{epoch}.0.42"));
 //! assert_eq!(message.data, Some(&b"{\"price\": 1}"[..]));

@@ -27,11 +27,13 @@ const EPOCH_LEN: usize = 8;
 pub struct Epoch([u8; EPOCH_LEN]);
 
 impl Epoch {
-    /// The epoch of a topic, from the cluster's id and the topic's id (its 16 bytes, or where a broker has none its name).
+    /// The epoch of a topic, from the cluster's id and the topic's id (its 16 bytes, or where a broker has
+    /// none its name).
     ///
-    /// Clients keep epochs, so the same inputs must give the same text on every node and in every version, for ever. It is
-    /// FNV-1a of 64 bits over the cluster's id, a zero byte and the topic's id, folded to 48 bits (the way its authors give
-    /// for fewer bits), big-endian, in base64url. Two histories that a client could confuse collide with a chance of 2^-48.
+    /// Clients keep epochs, so the same inputs must give the same text on every node and in every version,
+    /// for ever. It is FNV-1a of 64 bits over the cluster's id, a zero byte and the topic's id, folded to 48
+    /// bits (the way its authors give for fewer bits), big-endian, in base64url. Two histories that a client
+    /// could confuse collide with a chance of 2^-48.
     #[must_use]
     pub fn of(cluster_id: &str, topic_id: &[u8]) -> Self {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
@@ -112,8 +114,8 @@ impl fmt::Display for Position {
 
 /// A topic-wide position: the next offset of every partition, `EPOCH.*.VECTOR`.
 ///
-/// VECTOR is base64url, without padding, of one LEB128 number a partition: its next offset plus one, zero if unknown. A partition
-/// beyond the end is unknown as well.
+/// VECTOR is base64url, without padding, of one LEB128 number a partition: its next offset plus one, zero if
+/// unknown. A partition beyond the end is unknown as well.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Vector {
     /// Of the topic.
@@ -186,7 +188,8 @@ pub enum PositionError {
     Vector,
 }
 
-/// Reads a position of either kind. What it accepts is what [`Position`] and [`Vector`] write, to the character.
+/// Reads a position of either kind. What it accepts is what [`Position`] and [`Vector`] write, to the
+/// character.
 ///
 /// # Errors
 /// What is wrong with the text.

@@ -1,7 +1,7 @@
 //! Channel names from records.
 //!
-//! A route's [`Template`] makes the name of the channel that a record belongs to. It is applied, never re-split: a key may contain
-//! dots, spaces and any UTF-8.
+//! A route's [`Template`] makes the name of the channel that a record belongs to. It is applied, never
+//! re-split: a key may contain dots, spaces and any UTF-8.
 //!
 //! ```
 //! use proto::channel::{Fields, Miss, Template};
@@ -27,8 +27,8 @@ pub const NAME_BYTES_MAX: usize = 255;
 
 /// Makes a channel's name from a record: literals and `{topic}`, `{key}`, `{partition}`, `{header:NAME}`.
 ///
-/// A brace that is meant literally is written twice. `{key}`, `{partition}` and each header may stand once: repeating one can tell
-/// no two channels apart, and would make [`could_make`](Self::could_make) a search.
+/// A brace that is meant literally is written twice. `{key}`, `{partition}` and each header may stand once:
+/// repeating one can tell no two channels apart, and would make [`could_make`](Self::could_make) a search.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
     parts: Vec<Part>,
@@ -194,7 +194,8 @@ impl Template {
     }
 
     /// Whether some record of this topic could belong to a channel of this name: exactly the names that
-    /// [`render`](Self::render) makes. Its cost is the name's length times the number of parts, whatever a client thinks up.
+    /// [`render`](Self::render) makes. Its cost is the name's length times the number of parts, whatever a
+    /// client thinks up.
     #[must_use]
     pub fn could_make(&self, topic: &str, name: &str) -> bool {
         if name.is_empty() || name.len() > self.name_bytes_max {
@@ -212,8 +213,8 @@ impl Template {
                     step(&reached, name, |rest| rest.starts_with(topic.as_bytes()).then_some(topic.len()))
                 }
                 Part::Partition => step_partition(&reached, name),
-                // Any text, none at all too. Where a character is cut in two, what follows cannot match but for another such
-                // field, which could take the whole character as well.
+                // Any text, none at all too. Where a character is cut in two, what follows cannot match but
+                // for another such field, which could take the whole character as well.
                 Part::Key | Part::Header(_) => {
                     let first = reached.iter().position(|reached| *reached).unwrap_or(reached.len());
                     (0..reached.len()).map(|i| i >= first).collect()
@@ -235,7 +236,8 @@ impl Part {
     }
 }
 
-/// Where one can be after a part of which there is one way to match, from every place where one could be before it.
+/// Where one can be after a part of which there is one way to match, from every place where one could be
+/// before it.
 fn step(reached: &[bool], name: &str, matched: impl Fn(&[u8]) -> Option<usize>) -> Vec<bool> {
     let mut next = vec![false; reached.len()];
     for (at, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {

@@ -122,8 +122,8 @@ fn small_texts() -> Vec<String> {
     texts
 }
 
-/// Every name up to three long, against every record with key, header and partition up to that: `could_make` is true for exactly
-/// the names that some record makes.
+/// Every name up to three long, against every record with key, header and partition up to that: `could_make`
+/// is true for exactly the names that some record makes.
 #[test]
 fn could_make_agrees_with_render_on_all_small_cases() {
     let texts = small_texts();

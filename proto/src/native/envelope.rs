@@ -1,4 +1,5 @@
-//! Everything that a server sends, as a client reads it: for the load generator and tests. Relies on names only, not on order.
+//! Everything that a server sends, as a client reads it: for the load generator and tests. Relies on names
+//! only, not on order.
 
 use std::collections::BTreeMap;
 

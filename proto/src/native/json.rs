@@ -2,7 +2,8 @@
 
 /// Appends a JSON string, quotes included.
 ///
-/// Escapes what RFC 8259 7 asks for and nothing else. Runs without escapes are copied at once, and most strings are one run.
+/// Escapes what RFC 8259 7 asks for and nothing else. Runs without escapes are copied at once, and most
+/// strings are one run.
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();

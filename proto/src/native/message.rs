@@ -1,8 +1,8 @@
 //! Messages: the bytes that all subscribers share, encoded once a record.
 //!
-//! `{"type":"message","channel":C,"pos":POS,"ts":T[,"headers":{..}][,"encoding":"base64"],"data":V}`, and in place of `data`
-//! `"deleted":true` for a tombstone. `data` stands last so that a reader who knows us finds it without a parse
-//! ([`scan`](super::scan)).
+//! `{"type":"message","channel":C,"pos":POS,"ts":T[,"headers":{..}][,"encoding":"base64"],"data":V}`, and in
+//! place of `data` `"deleted":true` for a tombstone. `data` stands last so that a reader who knows us finds
+//! it without a parse ([`scan`](super::scan)).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,8 +39,8 @@ pub struct Message<'a> {
     pub ts_ms: i64,
     /// Of the record; none: a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The record headers that the route shows; of several with one name the last counts. Values that are not UTF-8 are written as
-    /// `{"base64":".."}`.
+    /// The record headers that the route shows; of several with one name the last counts. Values that are not
+    /// UTF-8 are written as `{"base64":".."}`.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
@@ -57,14 +57,15 @@ pub enum ValueForm {
     Deleted,
 }
 
-/// Bytes of a message beside channel, value and headers: names and punctuation, an epoch, numbers of usual length. Only a guess: it
-/// spares the buffer a second allocation, and nearly always gives the right length of frame header.
+/// Bytes of a message beside channel, value and headers: names and punctuation, an epoch, numbers of usual
+/// length. Only a guess: it spares the buffer a second allocation, and nearly always gives the right length
+/// of frame header.
 const OVERHEAD_BYTES: usize = 100;
 
 /// Appends one complete server text frame. The frame never has a raw newline.
 ///
-/// Valid JSON is passed through byte for byte, but for raw newlines and carriage returns, which become spaces: in valid JSON they
-/// stand only between tokens.
+/// Valid JSON is passed through byte for byte, but for raw newlines and carriage returns, which become
+/// spaces: in valid JSON they stand only between tokens.
 pub fn message(out: &mut Vec<u8>, m: &Message<'_>, payload: Payload) -> ValueForm {
     let headers: usize = m.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     let guess = OVERHEAD_BYTES + m.channel.len() + headers + m.value.map_or(0, <[u8]>::len);
@@ -119,8 +120,8 @@ fn put_value(out: &mut Vec<u8>, value: &[u8], payload: Payload) -> ValueForm {
     ValueForm::String
 }
 
-/// serde_json skips values without recursion (its stack is one byte a level, on the heap), so depth is no danger to us.
-/// It does not look for UTF-8 while skipping bytes, hence a `str`.
+/// serde_json skips values without recursion (its stack is one byte a level, on the heap), so depth is no
+/// danger to us. It does not look for UTF-8 while skipping bytes, hence a `str`.
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

@@ -1,5 +1,5 @@
-//! The native JSON protocol (docs/PROTOCOL.md): [`request`]s in, [`reply`]s and [`message`]s out, and for clients of our own
-//! (load generator, tests) the way back with [`scan`] and [`envelope`].
+//! The native JSON protocol (docs/PROTOCOL.md): [`request`]s in, [`reply`]s and [`message`]s out, and for
+//! clients of our own (load generator, tests) the way back with [`scan`] and [`envelope`].
 
 pub mod envelope;
 mod json;

@@ -1,6 +1,7 @@
 //! What we answer and tell (docs/PROTOCOL.md). Each function appends one complete server text frame to `out`.
 //!
-//! An `id` is echoed where the request had one and left out where not. Names are written as JSON strings, so any UTF-8 will do.
+//! An `id` is echoed where the request had one and left out where not. Names are written as JSON strings, so
+//! any UTF-8 will do.
 
 use super::json::{put_i64, put_list, put_string, put_u64};
 use super::request::ErrorCode;
@@ -99,8 +100,8 @@ pub fn welcome(out: &mut Vec<u8>, w: &Welcome<'_>) {
     });
 }
 
-/// `subscription_ack`: the names that now hold, how many the connection holds in all, one topic-wide position a topic
-/// (`EPOCH.*.VECTOR`), and how it went for each channel asked for. Names in `results` must differ.
+/// `subscription_ack`: the names that now hold, how many the connection holds in all, one topic-wide position
+/// a topic (`EPOCH.*.VECTOR`), and how it went for each channel asked for. Names in `results` must differ.
 pub fn subscription_ack(
     out: &mut Vec<u8>,
     id: Option<i64>,
@@ -138,7 +139,8 @@ pub fn pong(out: &mut Vec<u8>, id: Option<i64>, ts_ms: u64) {
     reply(out, "pong", id, |out| put_field(out, "ts", ts_ms));
 }
 
-/// `position`: everything up to these topic-wide positions has been sent, for the channels acked and still held.
+/// `position`: everything up to these topic-wide positions has been sent, for the channels acked and still
+/// held.
 pub fn position(out: &mut Vec<u8>, pos: &[String]) {
     reply(out, "position", None, |out| {
         out.extend_from_slice(br#","pos":"#);

@@ -1,8 +1,8 @@
 //! What a client of our own reads, as fast as it comes: messages without a JSON parse.
 //!
-//! This relies on the order of fields that [`message`](super::message::message) writes, and on its data standing last; it is for
-//! the load generator and tests, not for judging foreign JSON. What it does not know it leaves to
-//! [`Envelope::parse`](super::envelope::Envelope::parse), which relies on nothing.
+//! This relies on the order of fields that [`message`](super::message::message) writes, and on its data
+//! standing last; it is for the load generator and tests, not for judging foreign JSON. What it does not know
+//! it leaves to [`Envelope::parse`](super::envelope::Envelope::parse), which relies on nothing.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,8 @@ pub struct Scanned<'a> {
 
 /// Reads a message by the places of its fields. The data is not looked at: its end is the end of the text.
 ///
-/// `None`: not a message, not of this order, or one with headers; use [`Envelope::parse`](super::envelope::Envelope::parse).
+/// `None`: not a message, not of this order, or one with headers; use
+/// [`Envelope::parse`](super::envelope::Envelope::parse).
 #[must_use]
 pub fn message(text: &[u8]) -> Option<Scanned<'_>> {
     let rest = text.strip_prefix(br#"{"type":"message","channel":""#)?;

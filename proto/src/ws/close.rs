@@ -36,8 +36,9 @@ impl CloseCode {
 
     /// The code that echoes a received one, or `None` if a peer may not send it.
     ///
-    /// RFC 6455 7.4.1 keeps 1004, 1005, 1006 and 1015 out of frames; IANA has since given out 1012 to 1014. 3000 to 3999 are
-    /// registered by others and 4000 to 4999 private (7.4.2); nothing else has a meaning, and such a frame breaks the protocol.
+    /// RFC 6455 7.4.1 keeps 1004, 1005, 1006 and 1015 out of frames; IANA has since given out 1012 to 1014.
+    /// 3000 to 3999 are registered by others and 4000 to 4999 private (7.4.2); nothing else has a meaning,
+    /// and such a frame breaks the protocol.
     #[must_use]
     pub const fn received(code: u16) -> Option<Self> {
         match code {

@@ -84,7 +84,8 @@ fn header(opcode: OpCode, payload_len: usize, masked: u8) -> ([u8; 10], usize) {
     (bytes, len)
 }
 
-/// Appends the header of a whole (FIN) unmasked frame, as a server sends it. The caller appends `payload_len` bytes of payload.
+/// Appends the header of a whole (FIN) unmasked frame, as a server sends it. The caller appends `payload_len`
+/// bytes of payload.
 pub fn put_header(out: &mut Vec<u8>, opcode: OpCode, payload_len: usize) {
     let (bytes, len) = header(opcode, payload_len, 0);
     out.extend_from_slice(&bytes[..len]);
@@ -131,8 +132,8 @@ fn close_payload(code: CloseCode, reason: &str) -> ([u8; CONTROL_BYTES_MAX], usi
 
 /// Appends a whole unmasked frame whose payload is written by `build`.
 ///
-/// The header is laid down for a payload of `payload_len_guess` bytes and written at the end; a guess that is off by enough to
-/// change the header's length costs one move of the payload.
+/// The header is laid down for a payload of `payload_len_guess` bytes and written at the end; a guess that is
+/// off by enough to change the header's length costs one move of the payload.
 pub(crate) fn put_built<T>(
     out: &mut Vec<u8>,
     opcode: OpCode,
@@ -157,7 +158,8 @@ pub(crate) fn put_built<T>(
     built
 }
 
-/// Masks or unmasks in place (RFC 6455 5.3). Eight bytes at a time, which the compiler turns into vector instructions.
+/// Masks or unmasks in place (RFC 6455 5.3). Eight bytes at a time, which the compiler turns into vector
+/// instructions.
 #[inline]
 pub(super) fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;

@@ -1,7 +1,8 @@
 //! What clients ask (docs/PROTOCOL.md, "Native JSON").
 //!
-//! A bad request is an answer, never the end of a connection: BAD_JSON for what is no JSON, BAD_REQUEST for JSON of the wrong shape
-//! or over a limit, UNKNOWN_TYPE, and NOT_AVAILABLE for what a later version brings. Fields that we do not know are ignored.
+//! A bad request is an answer, never the end of a connection: BAD_JSON for what is no JSON, BAD_REQUEST for
+//! JSON of the wrong shape or over a limit, UNKNOWN_TYPE, and NOT_AVAILABLE for what a later version brings.
+//! Fields that we do not know are ignored.
 
 #[cfg(test)]
 mod tests;
@@ -147,8 +148,8 @@ pub fn requests(text: &str, limits: &Limits) -> impl Iterator<Item = Result<Requ
     text.split('\n').filter(|line| !line.trim_ascii().is_empty()).map(move |line| request(line, &limits))
 }
 
-/// The outer object. Its fields are kept as text, so that one of the wrong type does not hide the others, and because skipping
-/// JSON, unlike building it, takes neither memory nor recursion.
+/// The outer object. Its fields are kept as text, so that one of the wrong type does not hide the others, and
+/// because skipping JSON, unlike building it, takes neither memory nor recursion.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, rename = "type")]
@@ -309,7 +310,8 @@ fn asks_since(raw: Option<&RawValue>) -> Result<bool, Wrong<&'static str>> {
     }
 }
 
-/// Reads an object. serde would take a list for a struct as well, field by field, hence the look at its first byte.
+/// Reads an object. serde would take a list for a struct as well, field by field, hence the look at its first
+/// byte.
 fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, shape: &'static str) -> Result<T, Wrong<&'static str>> {
     let wrong = Wrong(ErrorCode::BadRequest, shape);
     if !raw.get().starts_with('{') {

@@ -32,8 +32,9 @@ pub(super) struct Header {
 
 /// Reads the header at the front of `bytes`; `None`: more bytes are needed.
 ///
-/// Rules are checked in the order of the bytes, each as soon as its bytes are there, so that the verdict does not depend on how
-/// the stream was cut, and a frame over the limits is refused before anything of it is kept.
+/// Rules are checked in the order of the bytes, each as soon as its bytes are there, so that the verdict does
+/// not depend on how the stream was cut, and a frame over the limits is refused before anything of it is
+/// kept.
 #[inline]
 pub(super) fn parse(bytes: &[u8], context: Context<'_>) -> Result<Option<Header>, Violation> {
     let Some(&first) = bytes.first() else { return Ok(None) };

@@ -71,8 +71,8 @@ impl Held {
         });
     }
 
-    /// Takes payload of the current frame from the front of `input`. Gives what has become whole: text, binary or a control
-    /// frame, to be read with `payload`.
+    /// Takes payload of the current frame from the front of `input`. Gives what has become whole: text,
+    /// binary or a control frame, to be read with `payload`.
     pub(super) fn take(
         &mut self,
         input: &mut &mut [u8],
@@ -108,7 +108,8 @@ impl Held {
         Ok(self.ready)
     }
 
-    /// Looks at what came since the last look, so that text is refused at the first wrong byte, wherever it is cut.
+    /// Looks at what came since the last look, so that text is refused at the first wrong byte, wherever it
+    /// is cut.
     fn check_utf8(&mut self, message_ends: bool) -> Result<(), Violation> {
         match std::str::from_utf8(&self.message[self.checked..]) {
             Ok(_) => self.checked = self.message.len(),
@@ -145,7 +146,8 @@ impl Held {
     }
 }
 
-/// Appends, growing by doubling but never beyond `most`: what a peer announces and does not send takes no memory.
+/// Appends, growing by doubling but never beyond `most`: what a peer announces and does not send takes no
+/// memory.
 fn append(to: &mut Vec<u8>, bytes: &[u8], most: usize) {
     let needed = to.len() + bytes.len();
     if needed > to.capacity() {

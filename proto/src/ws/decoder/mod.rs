@@ -1,8 +1,8 @@
 //! Reading frames in any chunking.
 //!
-//! A [`Decoder`] is sixteen bytes and holds nothing while its connection is idle. A message that lies whole in the received bytes
-//! is unmasked in place and lent out of them; only what is cut by the end of the bytes, or fragmented, is collected in a side
-//! buffer, which is freed when its message has been given out.
+//! A [`Decoder`] is sixteen bytes and holds nothing while its connection is idle. A message that lies whole
+//! in the received bytes is unmasked in place and lent out of them; only what is cut by the end of the bytes,
+//! or fragmented, is collected in a side buffer, which is freed when its message has been given out.
 
 mod header;
 mod held;
@@ -107,8 +107,8 @@ impl Decoder {
         Self { role: Role::Client, ..Self::default() }
     }
 
-    /// As [`client`](Self::client), but text is not checked for UTF-8 and comes as [`Event::Binary`]: for a load generator, which
-    /// looks at a few fields of millions of messages.
+    /// As [`client`](Self::client), but text is not checked for UTF-8 and comes as [`Event::Binary`]: for a
+    /// load generator, which looks at a few fields of millions of messages.
     #[must_use]
     pub fn client_unchecked() -> Self {
         Self { role: Role::ClientUnchecked, ..Self::default() }
@@ -116,12 +116,13 @@ impl Decoder {
 
     /// Takes bytes from the front of `input`, advancing it and unmasking in place, until one event is whole.
     ///
-    /// `None`: all of `input` is consumed. After [`Event::Close`] or a violation the stream has ended: whatever else comes is
-    /// consumed without an event. The verdict does not depend on how the stream was cut.
+    /// `None`: all of `input` is consumed. After [`Event::Close`] or a violation the stream has ended:
+    /// whatever else comes is consumed without an event. The verdict does not depend on how the stream was
+    /// cut.
     ///
     /// # Errors
-    /// The rule that the peer broke, at the first byte that breaks it (text within one `input`: once its frame is whole or the
-    /// input ends). Answer with a close frame of its code and reason.
+    /// The rule that the peer broke, at the first byte that breaks it (text within one `input`: once its
+    /// frame is whole or the input ends). Answer with a close frame of its code and reason.
     #[inline]
     pub fn next<'e, 'i: 'e>(
         &'e mut self,
@@ -151,8 +152,8 @@ impl Decoder {
         self.held.as_ref().is_none_or(|held| held.is_empty())
     }
 
-    /// Bytes of memory held outside of `self`: none while idle, and never more than the message limit and a few hundred. What was
-    /// given out last counts until the next call.
+    /// Bytes of memory held outside of `self`: none while idle, and never more than the message limit and a
+    /// few hundred. What was given out last counts until the next call.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.held_bytes())

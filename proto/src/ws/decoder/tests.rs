@@ -154,7 +154,8 @@ fn largest_frame_and_message_are_taken_whole() {
     assert_eq!(over, (vec![], Some(Violation::FrameTooBig)));
 }
 
-/// A sequence that is wrong at its second or third byte is refused there, in the same frame, across fragments, across chunks.
+/// A sequence that is wrong at its second or third byte is refused there, in the same frame, across
+/// fragments, across chunks.
 #[test]
 fn utf8_is_refused_at_the_first_wrong_byte_wherever_it_is_cut() {
     let wrong: [&[u8]; 6] =
@@ -252,7 +253,8 @@ fn whole_messages_are_not_copied() {
     assert!(range.contains(&text.as_ptr()));
 }
 
-/// Random bytes, mostly close to valid frames: no panic, bounded memory, and the same verdict in any chunking.
+/// Random bytes, mostly close to valid frames: no panic, bounded memory, and the same verdict in any
+/// chunking.
 #[test]
 fn smoke_of_random_streams() {
     let limits = Limits { frame_bytes_max: 600, message_bytes_max: 900 };

@@ -41,11 +41,12 @@ pub fn client_request(host: &str, path: &str, key: &[u8; 16]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Checks a server's answer to [`client_request`]. `None`: more bytes are needed. Gives the bytes it took; what follows are frames.
+/// Checks a server's answer to [`client_request`]. `None`: more bytes are needed. Gives the bytes it took;
+/// what follows are frames.
 ///
 /// # Errors
-/// What the server answered instead. A refusal is whole once its `Content-Length` has come; where the server closes earlier, the
-/// caller ends the wait.
+/// What the server answered instead. A refusal is whole once its `Content-Length` has come; where the server
+/// closes earlier, the caller ends the wait.
 pub fn client_check(bytes: &[u8], key: &[u8; 16]) -> Result<Option<usize>, ClientHandshakeError> {
     use ClientHandshakeError::Malformed;
 

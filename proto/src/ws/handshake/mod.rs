@@ -35,8 +35,8 @@ pub struct Upgrade {
 /// Reads an upgrade request from the front of `bytes`. `None`: more bytes are needed.
 /// With the upgrade comes how many bytes it took; what follows are frames.
 ///
-/// `bytes_max` bounds request line and headers together. Path and origin are the caller's to judge, as is the time it takes.
-/// Extensions and subprotocols are not negotiated, which RFC 6455 allows.
+/// `bytes_max` bounds request line and headers together. Path and origin are the caller's to judge, as is the
+/// time it takes. Extensions and subprotocols are not negotiated, which RFC 6455 allows.
 ///
 /// # Errors
 /// The refusal to answer with, as soon as it is certain.
@@ -132,8 +132,9 @@ impl Upgrade {
         .into_bytes()
     }
 
-    /// The first value of a query parameter, decoded as forms are (`+` is a space, `%41` an A). Bytes that are not UTF-8 become
-    /// U+FFFD; a `%` without two hex digits stays as it is. A parameter without `=` has an empty value.
+    /// The first value of a query parameter, decoded as forms are (`+` is a space, `%41` an A). Bytes that
+    /// are not UTF-8 become U+FFFD; a `%` without two hex digits stays as it is. A parameter without `=` has
+    /// an empty value.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query.split('&').find_map(|pair| {

@@ -207,7 +207,8 @@ fn answers_that_are_no_upgrade() {
     }
 }
 
-/// Damaged requests: never a panic, and what is accepted is accepted by tungstenite too, or is damage that it cannot see.
+/// Damaged requests: never a panic, and what is accepted is accepted by tungstenite too, or is damage that it
+/// cannot see.
 #[test]
 fn smoke_of_damaged_requests() {
     let mut accepted = 0;
