@@ -21,6 +21,7 @@ pub mod health;
 pub mod ingest;
 pub mod mail;
 pub mod metrics;
+pub mod shard;
 #[expect(
     unsafe_code,
     reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings"

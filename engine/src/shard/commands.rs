@@ -1,0 +1,281 @@
+//! What clients ask, and what they are answered.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use proto::{
+    native::{
+        reply,
+        request::{self, Command, ErrorCode, Request, RequestError, Wanted},
+    },
+    ws::close::CloseCode,
+};
+use ring::{Key, Ring};
+
+use super::{
+    Shard,
+    connection::{Item, ItemState, Pending},
+    lifecycle::Why,
+    names::Name,
+};
+use crate::mail::{Answer, Question, Refused, ToIngest};
+
+/// The minute of `failed_requests_per_minute`, ms.
+const MINUTE_MS: u64 = 60_000;
+
+impl<R: Ring> Shard<R> {
+    /// A text message: one or more requests.
+    pub(super) fn text(&mut self, key: Key, text: &str) {
+        let limits = request::Limits {
+            channels_per_request: self.settings.limits.channels_per_request,
+            channel_name_bytes: self.settings.limits.channel_name_bytes,
+        };
+        for request in request::requests(text, &limits) {
+            if !self.is_open(key) {
+                return;
+            }
+            self.metrics.requests.add(1);
+            if self.is_over_rate(key) {
+                let id = request.map_or_else(|error| error.id, |request| request.id);
+                self.refuse(key, id, ErrorCode::RateLimitExceeded, "slow down");
+                continue;
+            }
+            self.request_in_turn(key, request);
+        }
+    }
+
+    /// Requests are done in the order they came: while one waits for ingest, those behind it wait too.
+    fn request_in_turn(&mut self, key: Key, request: Result<Request, RequestError>) {
+        let most_behind = self.settings.limits.request_burst as usize;
+        let Some(client) = self.connections.get_mut(key) else { return };
+        match &mut client.pending {
+            None => self.request(key, request),
+            Some(pending) if pending.behind.len() < most_behind => pending.behind.push_back(request),
+            Some(_) => self.close(key, CloseCode::POLICY, "too many requests at once", Why::Policy),
+        }
+    }
+
+    fn request(&mut self, key: Key, request: Result<Request, RequestError>) {
+        match request {
+            Ok(Request { id, command: Command::Subscribe(wanted) }) => self.subscribe(key, id, wanted),
+            Ok(Request { id, command: Command::Unsubscribe(names) }) => self.unsubscribe(key, id, &names),
+            Ok(Request { id, command: Command::Heartbeat }) => {
+                let now = self.now.unix_ms;
+                self.own(key, |out| reply::pong(out, id, now));
+                self.put_position(key);
+            }
+            Err(RequestError { id, code, message }) => self.refuse(key, id, code, &message),
+        }
+    }
+
+    fn is_over_rate(&mut self, key: Key) -> bool {
+        let limits = &self.settings.limits;
+        let (burst, per_second) = (limits.request_burst, limits.requests_per_second);
+        let now_ms = self.now.mono_ms();
+        self.connections.get_mut(key).is_some_and(|client| !client.requests.take(burst, per_second, now_ms))
+    }
+
+    /// Answers with an error. Too many within a minute close the connection.
+    fn refuse(&mut self, key: Key, id: Option<i64>, code: ErrorCode, message: &str) {
+        self.own(key, |out| reply::error(out, id, code, message));
+        self.count_failure(key);
+    }
+
+    fn count_failure(&mut self, key: Key) {
+        let now_ms = self.now.mono_ms();
+        let most = self.settings.limits.failed_requests_per_minute;
+        self.metrics.failed_requests.add(1);
+        let Some(client) = self.connections.get_mut(key) else { return };
+        if now_ms.saturating_sub(client.failed.1) >= MINUTE_MS {
+            client.failed = (0, now_ms);
+        }
+        client.failed.0 += 1;
+        if client.failed.0 > most {
+            self.close(key, CloseCode::POLICY, "too many failed requests", Why::Policy);
+        }
+    }
+
+    fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
+        let items = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
+        let pending = Pending { id, items, behind: VecDeque::new() };
+        if pending.is_complete() {
+            return self.acknowledge(key, &pending);
+        }
+        if let Some(client) = self.connections.get_mut(key) {
+            client.pending = Some(Box::new(pending));
+        }
+    }
+
+    /// The number of a wanted channel, or a question to ingest; waits for no other.
+    fn look_up(&mut self, key: Key, wanted: &Wanted) -> Item {
+        if let Some(code) = wanted.refused {
+            return Item { name: Arc::from(wanted.channel.as_str()), state: ItemState::Refused(code) };
+        }
+        match self.names.find(&wanted.channel) {
+            Some(Name::Held(channel)) => {
+                let channel = *channel;
+                let held = self.subscriptions.channel_mut(channel);
+                held.reserved += 1;
+                let name = held.name.clone().unwrap_or_else(|| Arc::from(wanted.channel.as_str()));
+                Item { name, state: ItemState::Known(channel) }
+            }
+            Some(Name::Asked(waiting)) => {
+                waiting.push(key);
+                Item { name: Arc::from(wanted.channel.as_str()), state: ItemState::Asked }
+            }
+            None => {
+                let name: Arc<str> = Arc::from(wanted.channel.as_str());
+                self.names.ask(Arc::clone(&name), key);
+                self.write_ingest(ToIngest::Question(Question { shard: self.index, name: Arc::clone(&name) }));
+                Item { name, state: ItemState::Asked }
+            }
+        }
+    }
+
+    /// Ingest has answered for a name.
+    pub(super) fn answered(&mut self, answer: Answer) {
+        let waiting = self.names.forget(&answer.name);
+        let state = match answer.outcome {
+            Ok(grant) => {
+                self.links.renew(grant.channel, self.reader.floor());
+                let channel = self.subscriptions.channel_mut(grant.channel);
+                channel.name = Some(Arc::clone(&answer.name));
+                channel.topics = grant.topics;
+                // Held while the waiting requests are gone through.
+                channel.reserved += 1;
+                self.names.hold(Arc::clone(&answer.name), grant.channel);
+                ItemState::Known(grant.channel)
+            }
+            Err(Refused::Unknown) => ItemState::Refused(ErrorCode::UnknownChannel),
+            Err(Refused::TooMany) => ItemState::Refused(ErrorCode::TooManyChannels),
+        };
+        for key in waiting {
+            self.settle_item(key, &answer.name, state);
+        }
+        if let ItemState::Known(channel) = state {
+            self.unreserve(channel);
+        }
+    }
+
+    /// One of a waiting request's channels is answered; the last one completes the request.
+    fn settle_item(&mut self, key: Key, name: &str, state: ItemState) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        let Some(pending) = &mut client.pending else { return };
+        let asked = |item: &&mut Item| item.state == ItemState::Asked && &*item.name == name;
+        let Some(item) = pending.items.iter_mut().find(asked) else { return };
+        item.state = state;
+        if let ItemState::Known(channel) = state {
+            self.subscriptions.channel_mut(channel).reserved += 1;
+        }
+        if !pending.is_complete() {
+            return;
+        }
+        let Some(mut pending) = client.pending.take() else { return };
+        self.acknowledge(key, &pending);
+        while let Some(request) = pending.behind.pop_front() {
+            self.request_in_turn(key, request);
+        }
+    }
+
+    /// Subscribes to what is known and answers. The answer is queued before anything is marked, and says where the
+    /// subscriptions begin: at the present, the shard's reading place.
+    fn acknowledge(&mut self, key: Key, pending: &Pending) {
+        let connection = key.index();
+        if self.subscriptions.lags(connection) {
+            self.go_live(connection);
+        }
+        let mut outcomes: Vec<(Arc<str>, Result<Vec<String>, ErrorCode>)> = Vec::with_capacity(pending.items.len());
+        let mut topics: Vec<Arc<str>> = Vec::new();
+        for item in &pending.items {
+            let outcome = match item.state {
+                ItemState::Known(channel) => self.add(connection, channel, &mut topics),
+                ItemState::Refused(code) => Err(code),
+                ItemState::Asked => unreachable!("a complete request has no open question"),
+            };
+            outcomes.push((Arc::clone(&item.name), outcome));
+            if let ItemState::Known(channel) = item.state {
+                self.unreserve(channel);
+            }
+        }
+        let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
+        let pos = self.positions_at(self.links.read(), &topics);
+        let subscribed: Vec<&str> = outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
+        let results: Vec<_> = outcomes.iter().map(|(name, outcome)| (&**name, result(outcome))).collect();
+        let count = self.subscriptions.count(connection);
+        self.own(key, |out| reply::subscription_ack(out, pending.id, &subscribed, count, &pos, &results));
+        if failed {
+            self.count_failure(key);
+        }
+    }
+
+    /// Subscribes to one channel. For one that is held already and still owes, gives where it stands.
+    fn add(&mut self, connection: u32, channel: u32, topics: &mut Vec<Arc<str>>) -> Result<Vec<String>, ErrorCode> {
+        let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
+        let mut begins = Vec::new();
+        if let Some(held) = self.subscriptions.find(connection, channel) {
+            let cursor = self.subscriptions.cursor(held);
+            if cursor != super::links::NONE {
+                begins = self.positions_at(cursor, &its_topics);
+            }
+        } else if self.subscriptions.count(connection) < self.settings.limits.channels_per_connection {
+            self.subscriptions.add(connection, channel);
+        } else {
+            return Err(ErrorCode::TooManyChannels);
+        }
+        for topic in its_topics.iter() {
+            if !topics.contains(topic) {
+                topics.push(Arc::clone(topic));
+            }
+        }
+        Ok(begins)
+    }
+
+    fn unsubscribe(&mut self, key: Key, id: Option<i64>, names: &[String]) {
+        let connection = key.index();
+        let mut ended: Vec<&str> = Vec::new();
+        for name in names {
+            let Some(Name::Held(channel)) = self.names.find(name) else { continue };
+            let channel = *channel;
+            if self.subscriptions.remove(connection, channel) {
+                ended.push(name);
+                self.give_back_if_unused(channel);
+            }
+        }
+        let count = self.subscriptions.count(connection);
+        self.own(key, |out| reply::unsubscription_ack(out, id, &ended, count));
+    }
+
+    /// The connection goes: its waiting request gives up what it had reserved.
+    pub(super) fn drop_pending(&mut self, key: Key) {
+        let Some(pending) = self.connections.get_mut(key).and_then(|client| client.pending.take()) else { return };
+        for item in &pending.items {
+            if let ItemState::Known(channel) = item.state {
+                self.unreserve(channel);
+            }
+        }
+    }
+
+    fn unreserve(&mut self, channel: u32) {
+        self.subscriptions.channel_mut(channel).reserved -= 1;
+        self.give_back_if_unused(channel);
+    }
+
+    /// Gives the number back to ingest when the last subscriber is gone.
+    pub(super) fn give_back_if_unused(&mut self, channel: u32) {
+        let held = self.subscriptions.channel_mut(channel);
+        if !held.is_unused() {
+            return;
+        }
+        if let Some(name) = held.name.take() {
+            held.topics = Arc::default();
+            self.names.forget(&name);
+            self.write_ingest(ToIngest::Release { shard: self.index, channel });
+        }
+    }
+}
+
+fn result<'a>(outcome: &'a Result<Vec<String>, ErrorCode>) -> reply::Outcome<'a> {
+    match outcome {
+        Ok(pos) => reply::Outcome { pos, ..reply::Outcome::default() },
+        Err(code) => reply::Outcome { error: Some(*code), ..reply::Outcome::default() },
+    }
+}

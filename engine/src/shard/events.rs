@@ -1,0 +1,187 @@
+//! What the ring reports.
+
+use proto::ws::{
+    decoder::{self, Event as Heard},
+    frame::{OpCode, put_close, put_frame},
+};
+use ring::{Buffer, Completion, Event, Key, Op, ReceiveEnd, Ring};
+
+use super::{
+    Shard,
+    connection::{Connection, Phase},
+    lifecycle::Why,
+};
+
+impl<R: Ring> Shard<R> {
+    /// Books one completion and acts on it. One for a place that has been reused is counted and otherwise ignored.
+    pub(super) fn handle(&mut self, completion: Completion) {
+        let key = completion.key;
+        if self.connections.get_mut(key).is_none() {
+            self.metrics.late_completions.add(1);
+            if let Event::Received(buffer) = completion.event {
+                self.ring.recycle(buffer);
+            }
+            return;
+        }
+        match completion.event {
+            Event::Received(buffer) => return self.received(key, buffer),
+            Event::ReceiveEnded(end) => self.receive_ended(key, end),
+            Event::Polled(polled) => self.polled(key, polled.is_err()),
+            Event::OutQueue(queued) => self.out_queue(key, queued.unwrap_or(u32::MAX)),
+            Event::Closed(_) => return self.closed(key),
+            Event::ShutDown(_) | Event::Cancelled | Event::Connected(_) => {}
+        }
+        self.op_done(key);
+    }
+
+    /// Queues an op; one the ring has no room for goes first in the next turn.
+    pub(super) fn push(&mut self, op: Op, key: Key) {
+        if let Some(client) = self.connections.get_mut(key) {
+            client.ops += 1;
+        }
+        // Behind those that wait already: a cancel must not overtake what it cancels.
+        if !self.deferred.is_empty() {
+            self.deferred.push_back((op, key));
+        } else if let Err(op) = self.ring.push(op, key) {
+            self.deferred.push_back((op, key));
+        }
+    }
+
+    pub(super) fn push_deferred(&mut self) {
+        while let Some((op, key)) = self.deferred.pop_front() {
+            if let Err(op) = self.ring.push(op, key) {
+                self.deferred.push_front((op, key));
+                return;
+            }
+        }
+    }
+
+    /// The shard's buffers are all back: receives that ended for want of one, or for no reason of the peer's, go on.
+    pub(super) fn rearm_receives(&mut self) {
+        for key in std::mem::take(&mut self.rearm) {
+            self.receive(key);
+        }
+    }
+
+    /// Arms the connection's receive, unless it is armed, paused or past reading.
+    pub(super) fn receive(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        if client.receiving || client.paused || client.phase > Phase::Closing {
+            return;
+        }
+        client.receiving = true;
+        let slot = client.slot;
+        self.push(Op::Receive { slot }, key);
+    }
+
+    fn received(&mut self, key: Key, buffer: Buffer) {
+        // Client frames are short: copied out, so that the buffer goes back at once and a handler may use the ring.
+        let mut bytes = std::mem::take(&mut self.received);
+        bytes.clear();
+        bytes.extend_from_slice(self.ring.bytes(&buffer));
+        self.ring.recycle(buffer);
+        self.metrics.received_bytes.add(bytes.len() as u64);
+        self.hear(key, &mut bytes);
+        self.received = bytes;
+    }
+
+    /// Decodes what a client sent and acts on it, until it is used up or the connection closes.
+    pub(super) fn hear(&mut self, key: Key, mut bytes: &mut [u8]) {
+        let limits = decoder::Limits {
+            frame_bytes_max: self.settings.limits.client_message_bytes,
+            message_bytes_max: self.settings.limits.client_message_bytes,
+        };
+        let Some(client) = self.connections.get_mut(key) else { return };
+        client.heard = true;
+        let mut decoder = std::mem::take(&mut client.decoder);
+        while self.is_open(key) {
+            match decoder.next(&mut bytes, &limits) {
+                Ok(None) => break,
+                Ok(Some(Heard::Text(text))) => self.text(key, text),
+                Ok(Some(Heard::Binary(_))) => {
+                    self.close(key, proto::ws::close::CloseCode::UNSUPPORTED, "text frames only", Why::Violation);
+                }
+                Ok(Some(Heard::Ping(payload))) => self.own(key, |out| put_frame(out, OpCode::Pong, payload)),
+                Ok(Some(Heard::Pong(_))) => {}
+                Ok(Some(Heard::Close(close))) => {
+                    let code = close.and_then(|(code, _)| proto::ws::close::CloseCode::received(code));
+                    let code = code.unwrap_or(proto::ws::close::CloseCode::NORMAL);
+                    self.close(key, code, "", Why::Client);
+                }
+                Err(violation) => self.close(key, violation.close_code(), violation.reason(), Why::Violation),
+            }
+        }
+        if let Some(client) = self.connections.get_mut(key) {
+            client.decoder = decoder;
+        }
+    }
+
+    /// Appends to the connection's own bytes and puts it in line. Above the limit the client is not read any more.
+    pub(super) fn own(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        let limit = self.settings.limits.own_bytes;
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        write(&mut client.own.bytes);
+        let pause = client.own.bytes.len() - client.torn > limit && !client.paused;
+        client.paused |= pause;
+        let (slot, receiving) = (client.slot, client.receiving);
+        if pause && receiving {
+            self.push(Op::CancelAll { slot }, key);
+        }
+        self.queue_flush(key.index());
+    }
+
+    /// The connection's own bytes have all left: a paused client is read again, a closing one gets its FIN.
+    pub(super) fn own_bytes_left(&mut self, connection: u32) {
+        let Some(client) = self.connections.at_mut(connection) else { return };
+        let (key, slot) = (client.key, client.slot);
+        if client.phase == Phase::Closing && !client.finished {
+            client.finished = true;
+            self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
+        } else if client.phase == Phase::Open && client.paused {
+            client.paused = false;
+            self.receive(key);
+        }
+    }
+
+    fn receive_ended(&mut self, key: Key, end: ReceiveEnd) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        client.receiving = false;
+        match end {
+            ReceiveEnd::NoBuffers => {
+                self.metrics.receive_starved.add(1);
+                self.rearm.push(key);
+            }
+            // Cancelled: by a pause, which `receive` respects, or by the end.
+            ReceiveEnd::Rearm | ReceiveEnd::Cancelled => self.rearm.push(key),
+            ReceiveEnd::Eof => self.end(key, Why::Client),
+            ReceiveEnd::Failed(_) => self.end(key, Why::Failure),
+        }
+    }
+
+    fn polled(&mut self, key: Key, cancelled: bool) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        let slot = client.slot;
+        client.polling = false;
+        if client.phase > Phase::Closing || !client.blocked {
+            return;
+        }
+        if cancelled {
+            // A pause cancelled it along with the receive.
+            client.polling = true;
+            self.push(Op::PollWritable { slot }, key);
+            return;
+        }
+        client.blocked = false;
+        self.blocked -= 1;
+        self.pump.unblock(key.index());
+    }
+
+    pub(super) fn is_open(&mut self, key: Key) -> bool {
+        self.connections.get_mut(key).is_some_and(|client: &mut Connection| client.phase == Phase::Open)
+    }
+
+    /// Writes the close frame. The last of a connection's own bytes.
+    pub(super) fn put_close(client: &mut Connection, code: proto::ws::close::CloseCode, reason: &str) {
+        put_close(&mut client.own.bytes, code, reason);
+    }
+}

@@ -1,0 +1,117 @@
+//! The floor: the writer is about to reuse the oldest eighth of the slab. Before a shard acknowledges that, nobody it
+//! serves may be owed anything below: who can still take bytes is flushed, who cannot lags.
+
+use proto::native::reply::{self, GapReason};
+use ring::Ring;
+
+use super::{
+    Shard,
+    pump::{BATCH, Standing},
+    subscriptions::Missed,
+};
+
+/// Connections made to lag between two batches of sends.
+const LAGGED_BETWEEN_BATCHES: usize = 1_024;
+
+impl<R: Ring> Shard<R> {
+    /// Works towards the floor the writer asks for; acknowledges it when nobody is owed anything below. Bounded: what is
+    /// not done is done in the next call.
+    pub(super) fn deal_with_floor(&mut self) {
+        let floor = self.reader.asked_floor();
+        if floor <= self.reader.floor() {
+            return;
+        }
+        // The shard's own reading place is a cursor like any other.
+        if self.links.read() < floor {
+            self.follow_index(floor);
+        }
+        self.pump.take_first(BATCH, floor);
+        if self.pump.batch_len() > 0 {
+            return self.flush_batch();
+        }
+        if self.clear_lists(floor) {
+            self.reader.acknowledge(floor);
+        }
+    }
+
+    /// Clears the lists of the eighths below the floor, as far as one batch and the bound on conversions go. True: they
+    /// are clear.
+    fn clear_lists(&mut self, floor: u64) -> bool {
+        let (oldest, newest) = (self.reader.floor(), floor - 1);
+        let eighths = self.reader.entry(oldest).eighth..=self.reader.entry(newest).eighth;
+        let mut lagged = 0;
+        for eighth in eighths {
+            while let Some(connection) = self.pump.lists.first(eighth) {
+                match self.pump.standing(connection) {
+                    Standing::Blocked => {
+                        if lagged == LAGGED_BETWEEN_BATCHES {
+                            return false;
+                        }
+                        lagged += 1;
+                        self.lag(connection, floor);
+                    }
+                    Standing::None | Standing::First | Standing::Second => {
+                        self.pump.lists.remove(connection);
+                        self.pump.take_listed(connection);
+                        if self.pump.batch_len() == BATCH {
+                            self.flush_batch();
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        if self.pump.batch_len() > 0 {
+            self.flush_batch();
+            return false;
+        }
+        true
+    }
+
+    /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with.
+    fn lag(&mut self, connection: u32, floor: u64) {
+        let passed: Vec<_> = self.subscriptions.owing(connection).filter(|&(cursor, _)| cursor < floor).collect();
+        for (cursor, subscription) in passed {
+            let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
+            self.subscriptions.lag(connection, subscription, missed);
+            self.metrics.lagged.add(1);
+        }
+        self.stand(connection);
+    }
+
+    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on.
+    fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
+        let sources: Vec<u32> = self.links.sources(channel).collect();
+        if let [source] = sources[..] {
+            return vec![(source, self.reader.entry(cursor).offset)];
+        }
+        let mut next_offsets = std::mem::take(&mut self.next_offsets);
+        self.reader.positions_at(cursor, &mut next_offsets);
+        let offset = |source: u32| next_offsets.get(source as usize).copied().unwrap_or(0).max(0);
+        let missed = sources.into_iter().map(|source| (source, offset(source))).collect();
+        self.next_offsets = next_offsets;
+        missed
+    }
+
+    /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live.
+    pub(super) fn go_live(&mut self, connection: u32) {
+        let Some(client) = self.connections.at_mut(connection) else { return };
+        let mut next_offsets = std::mem::take(&mut self.next_offsets);
+        self.reader.positions_at(self.links.read(), &mut next_offsets);
+        let catalog = self.catalog.load();
+        let mut recovered = Vec::new();
+        self.subscriptions.recover(connection, |channel, missed| recovered.push((channel, missed)));
+        for (channel, missed) in recovered {
+            let Some(name) = &self.subscriptions.channel(channel).name else { continue };
+            for (source, from) in missed {
+                let to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
+                if to >= from {
+                    let (from, to) = (catalog.position(source, from), catalog.position(source, to));
+                    reply::gap(&mut client.own.bytes, name, &from, &to, GapReason::Slow);
+                    self.metrics.gaps.add(1);
+                }
+            }
+        }
+        self.next_offsets = next_offsets;
+    }
+}

@@ -1,0 +1,62 @@
+//! Letters in and out.
+
+use proto::native::reply;
+use ring::Ring;
+
+use super::Shard;
+use crate::mail::{DataState, ToIngest, ToShard};
+
+/// Letters read in one turn: a storm of connections must not hold up those that are there.
+const LETTERS_A_TURN: usize = 256;
+
+impl<R: Ring> Shard<R> {
+    pub(super) fn read_inbox(&mut self) {
+        for _ in 0..LETTERS_A_TURN {
+            match self.inbox.try_recv() {
+                Ok(ToShard::Connection(handover)) => self.begin(handover),
+                Ok(ToShard::Channel(answer)) => self.answered(answer),
+                Ok(ToShard::Status(state)) => self.tell_state(state),
+                Ok(ToShard::Drain { jitter_ms }) => self.begin_drain(jitter_ms),
+                Ok(ToShard::Stop) => self.stop(),
+                Err(flume::TryRecvError::Empty | flume::TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn tell_state(&mut self, state: DataState) {
+        self.data_state = state;
+        let mut notice = Vec::new();
+        match state {
+            DataState::Live => reply::status(&mut notice, reply::State::Live, None, None),
+            DataState::Stale { lag_ms } => reply::status(&mut notice, reply::State::Stale, None, Some(lag_ms)),
+        }
+        let keys: Vec<_> = self.connections.iter().map(|client| client.key).collect();
+        for key in keys {
+            self.own(key, |out| out.extend_from_slice(&notice));
+        }
+    }
+
+    /// A letter for ingest: it goes out at the end of the turn.
+    pub(super) fn write_ingest(&mut self, letter: ToIngest) {
+        self.letters.push_back(letter);
+    }
+
+    /// Hands the letters to ingest, as far as its inbox takes them, and wakes it once.
+    pub(super) fn post_letters(&mut self) {
+        let mut posted = false;
+        while let Some(letter) = self.letters.pop_front() {
+            match self.ingest.inbox.try_send(letter) {
+                Ok(()) => posted = true,
+                Err(flume::TrySendError::Full(letter)) => {
+                    self.letters.push_front(letter);
+                    break;
+                }
+                // Ingest has ended: nobody is left to answer or to free numbers.
+                Err(flume::TrySendError::Disconnected(_)) => self.letters.clear(),
+            }
+        }
+        if posted {
+            (self.ingest.wake)();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Who is still there. A connection with subscriptions gets a position notice at its turn, any other a ping; it is alive
+//! if it said anything since its last turn, or if the peer's kernel has acknowledged all that was sent.
+
+use proto::{
+    native::reply,
+    ws::{
+        close::CloseCode,
+        frame::{OpCode, put_frame},
+    },
+};
+use ring::{Key, Op, Ring};
+
+use super::{Shard, Timer, connection::Phase, lifecycle::Why};
+
+impl<R: Ring> Shard<R> {
+    pub(super) fn fire_timers(&mut self) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.turn(self.now.mono_ms(), &mut fired);
+        for (key, timer) in fired.drain(..) {
+            match timer {
+                Timer::KeepAlive => self.keepalive_turn(key),
+                Timer::Grace => self.grace_over(key),
+                Timer::Blocked => self.blocked_timer(key),
+                Timer::Close => self.end(key, Why::Client),
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// Arms the connection's next turn: the interval, give or take a tenth.
+    pub(super) fn arm_keepalive(&mut self, key: Key) {
+        let interval = self.settings.ping_interval_ms.max(1);
+        let jitter = self.random() % (interval / 5).max(1);
+        self.wheel.arm(self.now.mono_ms() + interval - interval / 10 + jitter, key, Timer::KeepAlive);
+    }
+
+    fn keepalive_turn(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        client.heard = false;
+        client.sent = false;
+        if !self.put_position(key) {
+            self.own(key, |out| put_frame(out, OpCode::Ping, &[]));
+        }
+        self.wheel.arm(self.now.mono_ms() + self.settings.ping_grace_ms, key, Timer::Grace);
+    }
+
+    /// Writes a position notice, if the connection holds subscriptions and owes nothing: what it says then leaves right
+    /// behind everything it speaks of.
+    pub(super) fn put_position(&mut self, key: Key) -> bool {
+        let connection = key.index();
+        let blocked = self.connections.get_mut(key).is_none_or(|client| client.blocked);
+        if blocked
+            || self.subscriptions.count(connection) == 0
+            || self.subscriptions.owes(connection)
+            || self.subscriptions.lags(connection)
+        {
+            return false;
+        }
+        let mut names = Vec::new();
+        for channel in self.subscriptions.held(connection) {
+            for topic in self.subscriptions.channel(channel).topics.iter() {
+                if !names.contains(topic) {
+                    names.push(std::sync::Arc::clone(topic));
+                }
+            }
+        }
+        let positions = self.positions_at(self.links.read(), &names);
+        self.own(key, |out| reply::position(out, &positions));
+        true
+    }
+
+    /// The topic-wide positions of these topics before `sequence`.
+    pub(super) fn positions_at(&mut self, sequence: u64, topics: &[std::sync::Arc<str>]) -> Vec<String> {
+        let mut next_offsets = std::mem::take(&mut self.next_offsets);
+        self.reader.positions_at(sequence, &mut next_offsets);
+        let catalog = self.catalog.load();
+        let known = topics.iter().filter_map(|name| catalog.topic(name));
+        let positions = known.map(|(topic, _)| catalog.vector(topic, &next_offsets).to_string()).collect();
+        self.next_offsets = next_offsets;
+        positions
+    }
+
+    /// The grace after a turn is over: who said nothing is asked for what it has not acknowledged.
+    fn grace_over(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        if client.heard {
+            return self.arm_keepalive(key);
+        }
+        let slot = client.slot;
+        self.push(Op::OutQueue { slot }, key);
+    }
+
+    /// So much is in the send queue of a connection that has been silent since its turn.
+    pub(super) fn out_queue(&mut self, key: Key, queued: u32) {
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        // A full socket is the blocked timer's business: there the peer is alive but slow.
+        if client.heard || client.stalled || (queued == 0 && client.sent) {
+            self.arm_keepalive(key);
+        } else {
+            self.close(key, CloseCode::POLICY, "no sign of life", Why::Silence);
+        }
+    }
+
+    fn blocked_timer(&mut self, key: Key) {
+        let (now_ms, timeout_ms) = (self.now.mono_ms(), self.settings.blocked_timeout_ms());
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        client.blocked_timer = client.stalled;
+        if !client.stalled {
+            return;
+        }
+        let due_ms = client.took_ms + timeout_ms;
+        if due_ms <= now_ms {
+            self.close(key, CloseCode::POLICY, "blocked for too long", Why::Blocked);
+        } else {
+            self.wheel.arm(due_ms, key, Timer::Blocked);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! How connections begin and end.
+//!
+//! The end has an order (tried: closing a direct descriptor under an armed multishot receive sends no FIN and goes on
+//! delivering): the close frame is flushed, the FIN sent, the peer's end awaited for a bounded time; then whatever is in
+//! flight is cancelled, the last completion awaited, the descriptor closed, and only then the place is free.
+
+use std::sync::atomic::Ordering;
+
+use proto::{
+    native::reply,
+    ws::{close::CloseCode, decoder::Decoder},
+};
+use ring::{Key, Op, Ring};
+
+use super::{
+    Shard, Timer,
+    connection::{Bucket, Connection, Own, Phase},
+};
+use crate::{
+    config::Keepalive,
+    mail::{DataState, Handover},
+};
+
+/// Time for the peer to answer a close, ms.
+const CLOSE_MS: u64 = 2_000;
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The client closed or went away.
+    Client,
+    /// The socket failed.
+    Failure,
+    /// It broke the WebSocket protocol.
+    Violation,
+    /// Flood, or too many failed requests.
+    Policy,
+    /// Its socket took nothing for too long.
+    Blocked,
+    /// No sign of life.
+    Silence,
+    /// We are draining.
+    Drain,
+}
+
+/// The shard's own end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Drain {
+    /// Not draining.
+    No,
+    /// Connections are closed one after the other over a time.
+    Yes {
+        since_ms: u64,
+        jitter_ms: u64,
+        /// Places below this one have been closed.
+        next: u32,
+        places: u32,
+    },
+    /// End at once.
+    Stop,
+}
+
+impl<R: Ring> Shard<R> {
+    /// A connection arrives from the accept ring.
+    pub(super) fn begin(&mut self, handover: Handover<R::Descriptor>) {
+        let slot = match self.ring.install(handover.descriptor) {
+            Ok(slot) => slot,
+            Err((_, error)) => {
+                // The capacity is checked against the table's size at start; the kernel may refuse all the same.
+                tracing::warn!(shard = self.index, %error, "a connection could not be registered");
+                self.metrics.closed_by_failure.add(1);
+                return;
+            }
+        };
+        let now_ms = self.now.mono_ms();
+        let burst = self.settings.limits.request_burst;
+        let key = self.connections.insert(|key| Connection {
+            key,
+            slot,
+            phase: Phase::Open,
+            ops: 0,
+            receiving: false,
+            polling: false,
+            paused: false,
+            finished: false,
+            blocked: false,
+            stalled: false,
+            took_ms: 0,
+            blocked_timer: false,
+            sent: false,
+            heard: false,
+            decoder: Decoder::default(),
+            own: Own::default(),
+            torn: 0,
+            requests: Bucket::full(burst, now_ms),
+            failed: (0, now_ms),
+            pending: None,
+            _reservation: handover.reservation,
+        });
+        self.receive(key);
+        if self.settings.keepalive == Keepalive::WebSocket {
+            self.arm_keepalive(key);
+        }
+        if handover.welcome {
+            self.welcome(key, handover.id);
+        }
+        if let DataState::Stale { lag_ms } = self.data_state {
+            self.own(key, |out| reply::status(out, reply::State::Stale, None, Some(lag_ms)));
+        }
+        let mut leftover = handover.leftover;
+        self.hear(key, &mut leftover);
+        if !matches!(self.drain, Drain::No) {
+            self.close(key, CloseCode::GOING_AWAY, "draining", Why::Drain);
+        }
+    }
+
+    fn welcome(&mut self, key: Key, id: u64) {
+        let limits = &self.settings.limits;
+        let shown = [
+            ("channels", limits.channels_per_connection as u64),
+            ("channels_per_request", limits.channels_per_request as u64),
+            ("channel_name_bytes", limits.channel_name_bytes as u64),
+            ("message_bytes", limits.client_message_bytes as u64),
+            ("request_burst", u64::from(limits.request_burst)),
+            ("requests_per_second", u64::from(limits.requests_per_second)),
+        ];
+        let (ping_interval_ms, connection) = (self.settings.ping_interval_ms, format!("{id:x}"));
+        self.own(key, |out| {
+            let connection = connection.as_str();
+            reply::welcome(out, &reply::Welcome { connection, ping_interval_ms, limits: &shown });
+        });
+    }
+
+    /// Closes an open connection: what it is owed is dropped, its own bytes and a close frame still leave.
+    pub(super) fn close(&mut self, key: Key, code: CloseCode, reason: &str, why: Why) {
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        client.phase = Phase::Closing;
+        Self::put_close(client, code, reason);
+        // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
+        client.paused = false;
+        self.count(why);
+        self.leave_channels(key);
+        self.receive(key);
+        self.wheel.arm(self.now.mono_ms() + CLOSE_MS, key, Timer::Close);
+        self.queue_flush(key.index());
+    }
+
+    /// The socket failed under a send.
+    pub(super) fn fail(&mut self, connection: u32) {
+        if let Some(client) = self.connections.at(connection) {
+            let key = client.key;
+            self.end(key, Why::Failure);
+        }
+    }
+
+    /// Ends a connection without further ado: nothing more is sent.
+    pub(super) fn end(&mut self, key: Key, why: Why) {
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase < Phase::Ending) else { return };
+        let was_open = client.phase == Phase::Open;
+        client.phase = Phase::Ending;
+        self.blocked -= usize::from(std::mem::replace(&mut client.blocked, false));
+        self.torn_bytes -= client.torn_bytes();
+        client.torn = 0;
+        client.own = Own::default();
+        let (slot, ops) = (client.slot, client.ops);
+        if was_open {
+            self.count(why);
+            self.leave_channels(key);
+        }
+        self.pump.forget(key.index());
+        if ops > 0 {
+            self.push(Op::CancelAll { slot }, key);
+        } else {
+            self.close_descriptor(key);
+        }
+    }
+
+    /// An op of the connection has completed for good.
+    pub(super) fn op_done(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        client.ops -= 1;
+        if client.ops == 0 && client.phase == Phase::Ending {
+            self.close_descriptor(key);
+        }
+    }
+
+    fn close_descriptor(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        client.phase = Phase::Closed;
+        let slot = client.slot;
+        self.push(Op::Close { slot }, key);
+    }
+
+    /// The descriptor is closed: the place is free, the reservation goes back.
+    pub(super) fn closed(&mut self, key: Key) {
+        self.connections.remove(key);
+    }
+
+    fn leave_channels(&mut self, key: Key) {
+        self.drop_pending(key);
+        let mut left = Vec::new();
+        self.subscriptions.remove_all(key.index(), |channel| left.push(channel));
+        left.into_iter().for_each(|channel| self.give_back_if_unused(channel));
+    }
+
+    fn count(&self, why: Why) {
+        let metrics = &self.metrics;
+        match why {
+            Why::Client => &metrics.closed_by_client,
+            Why::Failure => &metrics.closed_by_failure,
+            Why::Violation => &metrics.closed_by_violation,
+            Why::Policy => &metrics.closed_by_policy,
+            Why::Blocked => &metrics.closed_by_blocked,
+            Why::Silence => &metrics.closed_by_silence,
+            Why::Drain => &metrics.closed_by_drain,
+        }
+        .add(1);
+    }
+
+    /// Begins the drain: from now on connections are closed one after the other.
+    pub(super) fn begin_drain(&mut self, jitter_ms: u64) {
+        let places = u32::try_from(self.connections.places()).unwrap_or(u32::MAX);
+        self.drain = Drain::Yes { since_ms: self.now.mono_ms(), jitter_ms, next: 0, places };
+    }
+
+    /// Ends at once.
+    pub(super) fn stop(&mut self) {
+        self.drain = Drain::Stop;
+        for connection in 0..u32::try_from(self.connections.places()).unwrap_or(u32::MAX) {
+            if let Some(client) = self.connections.at(connection) {
+                let key = client.key;
+                self.end(key, Why::Drain);
+            }
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        !matches!(self.drain, Drain::No)
+    }
+
+    /// Closes the part of the connections whose time in the drain has come.
+    pub(super) fn drain_some(&mut self) {
+        let Drain::Yes { since_ms, jitter_ms, next, places } = self.drain else { return };
+        let elapsed_ms = self.now.mono_ms().saturating_sub(since_ms);
+        let due = if elapsed_ms >= jitter_ms { u64::from(places) } else { u64::from(places) * elapsed_ms / jitter_ms };
+        let due = u32::try_from(due).unwrap_or(places);
+        for connection in next..due {
+            if let Some(client) = self.connections.at(connection) {
+                let key = client.key;
+                self.close(key, CloseCode::GOING_AWAY, "draining", Why::Drain);
+            }
+        }
+        self.drain = Drain::Yes { since_ms, jitter_ms, next: next.max(due), places };
+    }
+
+    /// Drained: nobody is here, and nobody is on the way.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_draining()
+            && self.connections.len() == 0
+            && self.inbox.is_empty()
+            && self.letters.is_empty()
+            && self.load.load(Ordering::Acquire) == 0
+    }
+}

@@ -1,0 +1,143 @@
+//! The shard's own links through the index: for each entry the next one of the same channel.
+//!
+//! Published entries never change, and no shard writes what another reads; so each shard keeps one word per index slot
+//! and fills it while it follows the index, for all channels alike.
+
+use crate::slab::{Entry, NO_CHANNEL};
+
+/// No sequence: nothing is owed, no entry is known.
+pub(crate) const NONE: u64 = u64::MAX;
+
+/// The newest entry of a channel and the sources its entries came from.
+#[derive(Debug, Clone)]
+struct Chain {
+    newest: u64,
+    /// Source of the first entry seen; `u32::MAX`: none yet.
+    source: u32,
+    /// Further sources: a channel's records may come from several partitions.
+    more_sources: Vec<u32>,
+}
+
+impl Chain {
+    const EMPTY: Self = Self { newest: NONE, source: u32::MAX, more_sources: Vec::new() };
+}
+
+/// Next-of-channel links, by index slot.
+#[derive(Debug)]
+pub(crate) struct Links {
+    /// Distance to the next entry of the same channel; 0: none yet.
+    next: Box<[u32]>,
+    chains: Vec<Chain>,
+    /// The first sequence not yet followed: the shard's reading place.
+    read: u64,
+}
+
+impl Links {
+    /// Links for an index of `entries` slots (a power of two), beginning at sequence `read`.
+    pub(crate) fn new(entries: usize, read: u64) -> Self {
+        assert!(entries.is_power_of_two(), "an index has a power of two of slots");
+        Self { next: vec![0; entries].into_boxed_slice(), chains: Vec::new(), read }
+    }
+
+    /// The first sequence not yet followed.
+    pub(crate) fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Follows the entry at the reading place. True: the entry's source is new to its channel.
+    pub(crate) fn follow(&mut self, entry: &Entry, floor: u64) -> bool {
+        let sequence = self.read;
+        let slot = self.slot(sequence);
+        self.next[slot] = 0;
+        self.read += 1;
+        if entry.channel == NO_CHANNEL {
+            return false;
+        }
+        let channel = entry.channel as usize;
+        if channel >= self.chains.len() {
+            self.chains.resize(channel + 1, Chain::EMPTY);
+        }
+        let newest = self.chains[channel].newest;
+        // A newest below the floor is forgotten, not linked: its slot may mean another entry by now.
+        if newest != NONE && newest >= floor {
+            let slot = self.slot(newest);
+            self.next[slot] = u32::try_from(sequence - newest).expect("an index has fewer than 2^32 slots");
+        }
+        let chain = &mut self.chains[channel];
+        chain.newest = sequence;
+        if chain.source == entry.source || chain.more_sources.contains(&entry.source) {
+            return false;
+        }
+        if chain.source == u32::MAX {
+            chain.source = entry.source;
+        } else {
+            chain.more_sources.push(entry.source);
+        }
+        true
+    }
+
+    /// The next entry of the same channel, if it has been followed already.
+    pub(crate) fn next(&self, sequence: u64) -> Option<u64> {
+        match self.next[self.slot(sequence)] {
+            0 => None,
+            distance => Some(sequence + u64::from(distance)),
+        }
+    }
+
+    /// The sources a channel's entries came from, as far as this shard has seen.
+    pub(crate) fn sources(&self, channel: u32) -> impl Iterator<Item = u32> + '_ {
+        let chain = self.chains.get(channel as usize);
+        let first = chain.map(|chain| chain.source).filter(|&source| source != u32::MAX);
+        first.into_iter().chain(chain.into_iter().flat_map(|chain| chain.more_sources.iter().copied()))
+    }
+
+    /// The number means a new name: what was known of the old one is forgotten, unless entries of it may still be owed.
+    pub(crate) fn renew(&mut self, channel: u32, floor: u64) {
+        if let Some(chain) = self.chains.get_mut(channel as usize)
+            && (chain.newest == NONE || chain.newest < floor)
+        {
+            *chain = Chain::EMPTY;
+        }
+    }
+
+    fn slot(&self, sequence: u64) -> usize {
+        let mask = self.next.len() as u64 - 1;
+        usize::try_from(sequence & mask).expect("64-bit")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slab::{Meta, Sizes, slab};
+
+    #[test]
+    fn chains_each_channel_and_forgets_below_the_floor() {
+        let sizes =
+            Sizes { bytes: 1 << 20, entries: 8_192, checkpoint: 1_024, large_frame_bytes: 1 << 16, blocks_bytes: 1 << 20 };
+        let (mut writer, mut readers) = slab(sizes, 1);
+        let reader = readers.pop().unwrap();
+        let channels = [3, NO_CHANNEL, 3, 5, 3];
+        for (offset, channel) in (0..).zip(channels) {
+            let source = u32::from(offset == 4);
+            writer.append(Meta { channel, source, offset, ts_ms: 0, ingest_ns: 0 }, [b"x"]).unwrap();
+        }
+        writer.publish();
+        let mut links = Links::new(sizes.entries, 0);
+        let mut new_sources = Vec::new();
+        while links.read() < reader.tail() {
+            // As if the floor had moved to 3 before entry 4 was read.
+            let floor = if links.read() == 4 { 3 } else { 0 };
+            let entry = *reader.entry(links.read());
+            new_sources.push(links.follow(&entry, floor));
+        }
+        assert_eq!(new_sources, [true, false, false, true, true]);
+        assert_eq!(links.next(0), Some(2));
+        assert_eq!(links.next(2), None, "entry 2 was below the floor when entry 4 came");
+        assert_eq!(links.next(3), None);
+        assert_eq!(links.sources(3).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(links.sources(4).count(), 0);
+        links.renew(3, 5);
+        assert_eq!(links.sources(3).count(), 0);
+    }
+}

@@ -1,0 +1,47 @@
+//! The names this shard knows a number for, and those it has asked for.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use ring::Key;
+
+/// What is known of a name.
+#[derive(Debug)]
+pub(crate) enum Name {
+    /// Ingest has been asked; these connections wait.
+    Asked(Vec<Key>),
+    /// Its number, held for this shard.
+    Held(u32),
+}
+
+/// Names by text.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    by_name: HashMap<Arc<str>, Name, RandomState>,
+}
+
+impl Names {
+    /// What is known of the name.
+    pub(crate) fn find(&mut self, name: &str) -> Option<&mut Name> {
+        self.by_name.get_mut(name)
+    }
+
+    /// Notes that ingest is asked, for this connection.
+    pub(crate) fn ask(&mut self, name: Arc<str>, key: Key) {
+        self.by_name.insert(name, Name::Asked(vec![key]));
+    }
+
+    /// Notes the number of a name.
+    pub(crate) fn hold(&mut self, name: Arc<str>, channel: u32) {
+        self.by_name.insert(name, Name::Held(channel));
+    }
+
+    /// Forgets the name; gives who waits for it.
+    pub(crate) fn forget(&mut self, name: &str) -> Vec<Key> {
+        match self.by_name.remove(name) {
+            Some(Name::Asked(waiting)) => waiting,
+            Some(Name::Held(_)) | None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The write pump: one send a connection a turn, of everything it is owed, straight from the slab where that lies back
+//! to back.
+//!
+//! A flush has three steps, each over a batch of connections: *plan* what each is sent (its own bytes first, then frames
+//! in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else happens in
+//! between, so a plan cannot go stale. Nothing here allocates once its lists have grown.
+
+use std::{cmp::Reverse, collections::{BinaryHeap, VecDeque}, ops::Range, sync::Arc};
+
+use ring::{Op, Outcome, Ring, Send, Slot};
+
+use super::{
+    Shard, Timer,
+    connection::{Connection, Phase},
+    lifecycle::Why,
+    links::NONE,
+    lists::Lists,
+};
+use crate::slab::{Frame, NATIVE, Reader};
+
+/// Connections in one enter: deeper batches hurt the caches (docs/MEASURED.md).
+pub(super) const BATCH: usize = 100;
+/// Connections flushed in one turn.
+const FLUSHES_A_TURN: usize = 256;
+/// Bytes for one connection in one flush, unless its first frame alone is longer.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+/// In which line a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    /// In none: nothing to send.
+    #[default]
+    None,
+    /// In the first line: marked, not flushed since.
+    First,
+    /// In the second line: flushed, and still owes.
+    Second,
+    /// In no line: its socket is full.
+    Blocked,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// Bytes of the arena.
+    Arena { from: usize, to: usize },
+    /// Frames that lie back to back in the slab, from this entry to that.
+    Run { first: u64, last: u64 },
+    /// One large frame.
+    Block { sequence: u64 },
+    /// The rest of a torn large frame.
+    TornBlock,
+}
+
+/// The plan for one connection.
+#[derive(Debug)]
+struct Planned {
+    connection: u32,
+    slot: Slot,
+    what: What,
+    /// Own bytes at the front.
+    own: usize,
+    steps: Range<usize>,
+}
+
+/// One frame of a plan, and where it ends in what is sent.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    subscription: u32,
+    sequence: u64,
+    end: usize,
+}
+
+/// The pump's lines and the lists of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Pump {
+    /// Marked connections and the sequence from which on they may owe; in the order of the sequences.
+    first: VecDeque<(u32, u64)>,
+    second: VecDeque<u32>,
+    standing: Vec<Standing>,
+    /// Who owes after a flush, by eighth.
+    pub(super) lists: Lists,
+    batch: Vec<u32>,
+    planned: Vec<Planned>,
+    steps: Vec<Step>,
+    arena: Vec<u8>,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Pump {
+    /// Somebody waits for a flush.
+    pub(super) fn has_work(&self) -> bool {
+        !self.first.is_empty() || !self.second.is_empty()
+    }
+
+    pub(super) fn standing(&self, connection: u32) -> Standing {
+        self.standing.get(connection as usize).copied().unwrap_or_default()
+    }
+
+    /// Puts the connection into the first line, if it stands in none. `sequence` never goes back.
+    pub(super) fn queue(&mut self, connection: u32, sequence: u64) {
+        if self.standing(connection) == Standing::None {
+            self.set(connection, Standing::First);
+            self.first.push_back((connection, sequence));
+        }
+    }
+
+    /// The connection's socket takes bytes again.
+    pub(super) fn unblock(&mut self, connection: u32) {
+        if self.standing(connection) == Standing::Blocked {
+            self.set(connection, Standing::Second);
+            self.second.push_back(connection);
+        }
+    }
+
+    /// The connection is gone. What its places in the lines say is skipped when they are reached.
+    pub(super) fn forget(&mut self, connection: u32) {
+        self.lists.remove(connection);
+        if (connection as usize) < self.standing.len() {
+            self.set(connection, Standing::None);
+        }
+    }
+
+    /// Takes up to `most` connections off the first line into the batch, as far as they were marked before `sequence`.
+    pub(super) fn take_first(&mut self, most: usize, sequence: u64) {
+        while self.batch.len() < most
+            && let Some(&(connection, marked)) = self.first.front()
+            && marked < sequence
+        {
+            self.first.pop_front();
+            if self.standing(connection) == Standing::First {
+                self.set(connection, Standing::None);
+                self.batch.push(connection);
+            }
+        }
+    }
+
+    /// Takes up to `most` connections off the second line into the batch.
+    fn take_second(&mut self, most: usize) {
+        while self.batch.len() < most
+            && let Some(connection) = self.second.pop_front()
+        {
+            if self.standing(connection) == Standing::Second {
+                self.take_listed(connection);
+            }
+        }
+    }
+
+    /// Takes a connection that owes after a flush into the batch, out of its turn.
+    pub(super) fn take_listed(&mut self, connection: u32) {
+        self.set(connection, Standing::None);
+        self.batch.push(connection);
+    }
+
+    /// Connections in the batch.
+    pub(super) fn batch_len(&self) -> usize {
+        self.batch.len()
+    }
+
+    fn set(&mut self, connection: u32, standing: Standing) {
+        if connection as usize >= self.standing.len() {
+            self.standing.resize(connection as usize + 1, Standing::None);
+        }
+        self.standing[connection as usize] = standing;
+    }
+}
+
+impl<R: Ring> Shard<R> {
+    /// Flushes a turn's worth of connections: the first line, and of the second at most half a turn's while the first is
+    /// not empty. The floor is looked at between batches.
+    pub(super) fn flush_turn(&mut self) {
+        let second_waiting = self.pump.second.len();
+        let mut first_left = self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
+        let mut second_left = second_waiting.min(FLUSHES_A_TURN - first_left);
+        while first_left > 0 {
+            self.pump.take_first(first_left.min(BATCH), NONE);
+            if self.pump.batch.is_empty() {
+                break;
+            }
+            first_left -= self.pump.batch.len();
+            self.flush_batch();
+            self.deal_with_floor();
+        }
+        while second_left > 0 {
+            self.pump.take_second(second_left.min(BATCH));
+            if self.pump.batch.is_empty() {
+                break;
+            }
+            second_left -= self.pump.batch.len();
+            self.flush_batch();
+            self.deal_with_floor();
+        }
+    }
+
+    /// Plans, sends and commits the connections of the batch.
+    pub(super) fn flush_batch(&mut self) {
+        let batch = std::mem::take(&mut self.pump.batch);
+        for &connection in &batch {
+            self.plan(connection);
+        }
+        self.send_planned();
+        let planned = std::mem::take(&mut self.pump.planned);
+        let outcomes = std::mem::take(&mut self.pump.outcomes);
+        for (plan, &outcome) in planned.iter().zip(&outcomes) {
+            self.commit(plan, outcome);
+        }
+        for &connection in &batch {
+            self.stand(connection);
+        }
+        self.limit_torn();
+        self.pump.batch = batch;
+        self.pump.planned = planned;
+        self.pump.outcomes = outcomes;
+        self.pump.batch.clear();
+        self.pump.planned.clear();
+        self.pump.steps.clear();
+        self.pump.arena.clear();
+    }
+
+    /// Decides what the connection is sent.
+    fn plan(&mut self, connection: u32) {
+        if !self.connections.at(connection).is_some_and(Connection::takes_bytes) {
+            return;
+        }
+        if self.subscriptions.lags(connection) {
+            self.go_live(connection);
+        }
+        let Some(client) = self.connections.at(connection) else { return };
+        let slot = client.slot;
+        let steps = self.pump.steps.len();
+        if client.own.block.is_some() {
+            let what = What::TornBlock;
+            self.pump.planned.push(Planned { connection, slot, what, own: 0, steps: steps..steps });
+            return;
+        }
+        let own = client.own.bytes.len();
+        let Pump { arena, steps: all_steps, heap, planned, .. } = &mut self.pump;
+        let from = arena.len();
+        arena.extend_from_slice(&client.own.bytes);
+        heap.clear();
+        heap.extend(self.subscriptions.owing(connection).map(Reverse));
+        let mut gather = Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
+        let mut block = None;
+        while let Some(Reverse((sequence, subscription))) = heap.pop() {
+            let frame = match self.reader.bytes(sequence, NATIVE) {
+                Frame::Region(bytes) => bytes,
+                Frame::Block(bytes) if gather.total == 0 => {
+                    block = Some(sequence);
+                    all_steps.push(Step { subscription, sequence, end: bytes.len() });
+                    break;
+                }
+                Frame::Block(_) => break,
+            };
+            if gather.total > 0 && gather.total + frame.len() > FLUSH_BYTES {
+                break;
+            }
+            gather.add(sequence, frame);
+            all_steps.push(Step { subscription, sequence, end: gather.total });
+            if let Some(next) = self.links.next(sequence) {
+                heap.push(Reverse((next, subscription)));
+            }
+        }
+        let what = match (block, gather.finish()) {
+            (Some(sequence), _) => What::Block { sequence },
+            (None, Some(what)) => what,
+            (None, None) => return,
+        };
+        planned.push(Planned { connection, slot, what, own, steps: steps..all_steps.len() });
+    }
+
+    /// Sends the batch's plans in one enter.
+    fn send_planned(&mut self) {
+        let planned = &self.pump.planned;
+        if planned.is_empty() {
+            self.pump.outcomes.clear();
+            return;
+        }
+        let mut sends = [Send { slot: planned[0].slot, bytes: &[] }; BATCH];
+        for (send, plan) in sends.iter_mut().zip(planned) {
+            send.slot = plan.slot;
+            send.bytes = match plan.what {
+                What::Arena { from, to } => &self.pump.arena[from..to],
+                What::Run { first, last } => {
+                    self.reader.run(first, last, NATIVE).expect("planned as back to back")
+                }
+                What::Block { sequence } => self.reader.bytes(sequence, NATIVE).bytes(),
+                What::TornBlock => {
+                    let own = self.connections.at(plan.connection).map(|client| &client.own);
+                    own.and_then(|own| own.block.as_ref()).map_or(&[], |(block, at)| &block[*at..])
+                }
+            };
+        }
+        let sends = &sends[..planned.len()];
+        self.ring.send(sends, &mut self.pump.outcomes);
+        assert_eq!(self.pump.outcomes.len(), planned.len(), "one outcome a send");
+        self.metrics.sends.add(sends.len() as u64);
+    }
+
+    /// Books what a socket took.
+    fn commit(&mut self, plan: &Planned, outcome: Outcome) {
+        let connection = plan.connection;
+        let sent = match outcome {
+            Outcome::Sent(sent) => sent,
+            Outcome::Blocked => {
+                self.metrics.full_sends.add(1);
+                return self.block(connection, false);
+            }
+            Outcome::Failed(_) => return self.fail(connection),
+        };
+        self.metrics.sent_bytes.add(sent as u64);
+        let given = self.book(plan, sent);
+        if let Some(client) = self.connections.at_mut(connection) {
+            client.sent = true;
+            client.stalled &= sent < given;
+        }
+        if sent < given {
+            self.metrics.short_sends.add(1);
+            self.block(connection, true);
+        }
+    }
+
+    /// Advances the cursors of the frames that were taken and keeps the rest of a torn one. Gives the bytes there were.
+    fn book(&mut self, plan: &Planned, sent: usize) -> usize {
+        let Some(client) = self.connections.at_mut(plan.connection) else { return sent };
+        if let What::TornBlock = plan.what {
+            let Some((block, at)) = &mut client.own.block else { return sent };
+            let given = block.len() - *at;
+            *at += sent;
+            if sent == given {
+                client.own.block = None;
+            }
+            self.torn_bytes -= sent;
+            return given;
+        }
+        if plan.own > 0 {
+            let torn_before = client.torn;
+            client.own.consume(sent.min(plan.own));
+            client.torn = torn_before.saturating_sub(sent);
+            self.torn_bytes -= torn_before - client.torn;
+        }
+        let mut begin = plan.own;
+        let steps = plan.steps.clone();
+        for at in steps {
+            let step = self.pump.steps[at];
+            if sent <= begin {
+                break;
+            }
+            let next = self.links.next(step.sequence).unwrap_or(NONE);
+            self.subscriptions.advance(step.subscription, next);
+            self.metrics.deliveries.add(1);
+            if sent < step.end {
+                self.keep_torn(plan, step.sequence, sent - begin);
+                break;
+            }
+            begin = step.end;
+        }
+        self.sample_delay(plan);
+        let end = self.pump.steps[plan.steps.clone()].last().map_or(plan.own, |step| step.end);
+        end
+    }
+
+    /// The socket took `taken` bytes of the frame at `sequence`: the rest is the connection's own from now on.
+    fn keep_torn(&mut self, plan: &Planned, sequence: u64, taken: usize) {
+        let Some(client) = self.connections.at_mut(plan.connection) else { return };
+        let rest = match self.reader.bytes(sequence, NATIVE) {
+            Frame::Region(bytes) => {
+                client.own.bytes.extend_from_slice(&bytes[taken..]);
+                client.torn = bytes.len() - taken;
+                bytes.len() - taken
+            }
+            Frame::Block(block) => {
+                client.own.block = Some((Arc::clone(block), taken));
+                block.len() - taken
+            }
+        };
+        self.torn_bytes += rest;
+    }
+
+    /// Above the limit of torn bytes the largest holder is reset: it has the least of what it was given.
+    fn limit_torn(&mut self) {
+        while self.torn_bytes > self.settings.limits.torn_bytes_per_shard {
+            let largest = self.connections.iter().max_by_key(|client| client.torn_bytes()).map(|client| client.key);
+            let Some(largest) = largest else { return };
+            self.end(largest, Why::Blocked);
+        }
+    }
+
+    /// One sample a send: from ingest to the socket.
+    fn sample_delay(&self, plan: &Planned) {
+        if let Some(step) = self.pump.steps[plan.steps.clone()].first() {
+            let since = self.now.mono_ns.saturating_sub(self.reader.entry(step.sequence).ingest_ns);
+            self.metrics.delay_ns.add(since);
+            self.metrics.delay_samples.add(1);
+        }
+    }
+
+    /// The socket is full: a poll is armed, which refers to no message memory, and a timer looks whether it moves.
+    fn block(&mut self, connection: u32, took_some: bool) {
+        let now_ms = self.now.mono_ms();
+        let Some(client) = self.connections.at_mut(connection) else { return };
+        let (key, slot) = (client.key, client.slot);
+        if took_some || !client.stalled {
+            client.took_ms = now_ms;
+        }
+        client.stalled = true;
+        self.blocked += usize::from(!std::mem::replace(&mut client.blocked, true));
+        let arm_timer = !std::mem::replace(&mut client.blocked_timer, true);
+        let arm_poll = !std::mem::replace(&mut client.polling, true);
+        if arm_timer {
+            self.wheel.arm(now_ms + self.settings.blocked_timeout_ms(), key, Timer::Blocked);
+        }
+        if arm_poll {
+            self.push(Op::PollWritable { slot }, key);
+        }
+    }
+
+    /// After a flush: finds the connection its line and its list.
+    pub(super) fn stand(&mut self, connection: u32) {
+        self.pump.lists.remove(connection);
+        let Some(client) = self.connections.at(connection) else { return };
+        if client.phase > Phase::Closing {
+            return;
+        }
+        let oldest = self.subscriptions.settle(connection);
+        if oldest != NONE {
+            let eighth = self.reader.entry(oldest).eighth;
+            self.pump.lists.insert(connection, eighth);
+        }
+        let standing = if client.blocked {
+            Standing::Blocked
+        } else if oldest != NONE || !client.own.is_empty() || self.subscriptions.lags(connection) {
+            Standing::Second
+        } else {
+            Standing::None
+        };
+        self.pump.set(connection, standing);
+        if standing == Standing::Second {
+            self.pump.second.push_back(connection);
+        }
+        if client.own.is_empty() {
+            self.own_bytes_left(connection);
+        }
+    }
+}
+
+/// Collects frames: as one run of the slab while they lie back to back, else in the arena.
+struct Gather<'a> {
+    reader: &'a Reader,
+    arena: &'a mut Vec<u8>,
+    /// Where the plan's bytes begin in the arena.
+    from: usize,
+    /// First and last entry of the run.
+    run: Option<(u64, u64)>,
+    total: usize,
+    in_arena: bool,
+}
+
+impl Gather<'_> {
+    fn add(&mut self, sequence: u64, frame: &[u8]) {
+        self.total += frame.len();
+        if self.in_arena {
+            self.arena.extend_from_slice(frame);
+            return;
+        }
+        let first = self.run.map_or(sequence, |(first, _)| first);
+        match self.reader.run(first, sequence, NATIVE).filter(|run| run.len() == self.total) {
+            Some(_) => self.run = Some((first, sequence)),
+            None => {
+                let (first, last) = self.run.take().expect("one frame is always back to back");
+                let run = self.reader.run(first, last, NATIVE).expect("was back to back");
+                self.arena.extend_from_slice(run);
+                self.arena.extend_from_slice(frame);
+                self.in_arena = true;
+            }
+        }
+    }
+
+    /// What to send; none: nothing.
+    fn finish(self) -> Option<What> {
+        if self.total == 0 {
+            return None;
+        }
+        match self.run {
+            Some((first, last)) => Some(What::Run { first, last }),
+            None => Some(What::Arena { from: self.from, to: self.arena.len() }),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The turn of a shard.
+
+use std::time::Duration;
+
+use ring::{EnterError, Ring, Wait};
+
+use super::{Shard, links::NONE, pump::Standing};
+use crate::clock::Now;
+
+/// Index entries followed in one turn at most: about half a millisecond.
+const ENTRIES_A_TURN: u64 = 16_384;
+
+/// What the shard would do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// There is work: another turn at once.
+    No,
+    /// Nothing to do until something comes, or for this long.
+    Sleep(Wait),
+    /// It has ended.
+    Ended,
+}
+
+impl<R: Ring> Shard<R> {
+    /// One turn. The wait is what [`Self::idle`] allowed.
+    ///
+    /// # Errors
+    /// The ring is of no more use.
+    pub fn tick(&mut self, now: impl FnOnce() -> Now, wait: Wait) -> Result<(), EnterError> {
+        self.push_deferred();
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.enter(wait, &mut completions)?;
+        if wait != Wait::No {
+            self.bell.awake();
+            self.metrics.sleeps.add(1);
+        }
+        self.now = now();
+        self.metrics.ticks.add(1);
+
+        for completion in completions.drain(..) {
+            self.handle(completion);
+        }
+        self.completions = completions;
+        self.rearm_receives();
+        self.read_inbox();
+        self.fire_timers();
+        self.drain_some();
+        self.follow_index(self.reader.tail().min(self.links.read() + ENTRIES_A_TURN));
+        self.flush_turn();
+        self.deal_with_floor();
+        self.post_letters();
+        self.show();
+        Ok(())
+    }
+
+    /// What to do after a turn. Before it says sleep it has said so to the bell and looked at everything again: whoever
+    /// publishes something afterwards finds the flag and wakes the ring.
+    pub fn idle(&mut self) -> Idle {
+        if self.has_ended() {
+            return Idle::Ended;
+        }
+        if self.has_work() {
+            return Idle::No;
+        }
+        self.bell.about_to_sleep();
+        if self.has_work() {
+            self.bell.awake();
+            return Idle::No;
+        }
+        let mut wait_ms = self.wheel.next_ms(self.now.mono_ms());
+        if !self.letters.is_empty() || self.is_draining() {
+            wait_ms = Some(wait_ms.unwrap_or(10).min(10));
+        }
+        Idle::Sleep(wait_ms.map_or(Wait::Forever, |ms| Wait::For(Duration::from_millis(ms))))
+    }
+
+    fn has_work(&self) -> bool {
+        self.reader.tail() != self.links.read()
+            || self.reader.asked_floor() != self.reader.floor()
+            || !self.inbox.is_empty()
+            || self.pump.has_work()
+            || !self.deferred.is_empty()
+    }
+
+    /// Follows the index up to `tail` and marks the subscribers of the touched channels, each once.
+    pub(super) fn follow_index(&mut self, tail: u64) {
+        let mut touched = std::mem::take(&mut self.touched);
+        let floor = self.reader.floor();
+        while self.links.read() < tail {
+            let sequence = self.links.read();
+            let entry = self.reader.entry(sequence);
+            let new_source = self.links.follow(entry, floor);
+            if entry.channel == crate::slab::NO_CHANNEL {
+                continue;
+            }
+            if new_source {
+                self.subscriptions.new_source(entry.channel, entry.source, entry.offset);
+            }
+            if self.subscriptions.touch(entry.channel) {
+                touched.push((entry.channel, sequence));
+            }
+        }
+        for (channel, sequence) in touched.drain(..) {
+            let eighth = self.reader.entry(sequence).eighth;
+            let pump = &mut self.pump;
+            self.subscriptions.mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
+        }
+        self.touched = touched;
+    }
+
+    /// Puts the connection in line for a flush of its own bytes.
+    pub(super) fn queue_flush(&mut self, connection: u32) {
+        self.pump.queue(connection, self.links.read());
+    }
+
+    /// The gauges of a turn.
+    fn show(&self) {
+        let metrics = &self.metrics;
+        metrics.connections.set(self.connections.len() as u64);
+        metrics.subscriptions.set(self.subscriptions.len() as u64);
+        metrics.channels.set(self.subscriptions.channels_in_use() as u64);
+        metrics.lag_entries.set(self.reader.tail() - self.links.read());
+        metrics.blocked.set(self.blocked as u64);
+        metrics.torn_bytes.set(self.torn_bytes as u64);
+        metrics.descriptors.set(self.ring.held().descriptors as u64);
+    }
+}
+
+impl super::pump::Pump {
+    /// The connection owes from `sequence` on, and owed nothing before.
+    fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
+        debug_assert_ne!(sequence, NONE);
+        match self.standing(connection) {
+            Standing::None => self.queue(connection, sequence),
+            Standing::First => {}
+            // Flushed later, when its turn or its socket comes: from now on a floor has to deal with it.
+            Standing::Second | Standing::Blocked => self.lists.insert(connection, eighth),
+        }
+    }
+}
