@@ -125,7 +125,10 @@ impl<R: Ring> Shard<R> {
             None => {
                 let name: Arc<str> = Arc::from(wanted.channel.as_str());
                 self.names.ask(Arc::clone(&name), key);
-                self.write_ingest(ToIngest::Question(Question { shard: self.index, name: Arc::clone(&name) }));
+                self.write_ingest(ToIngest::Question(Question {
+                    shard: self.index,
+                    name: Arc::clone(&name),
+                }));
                 Item { name, state: ItemState::Asked }
             }
         }
@@ -183,7 +186,8 @@ impl<R: Ring> Shard<R> {
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
-        let mut outcomes: Vec<(Arc<str>, Result<Vec<String>, ErrorCode>)> = Vec::with_capacity(pending.items.len());
+        let mut outcomes: Vec<(Arc<str>, Result<Vec<String>, ErrorCode>)> =
+            Vec::with_capacity(pending.items.len());
         let mut topics: Vec<Arc<str>> = Vec::new();
         for item in &pending.items {
             let outcome = match item.state {
@@ -198,7 +202,8 @@ impl<R: Ring> Shard<R> {
         }
         let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
         let pos = self.positions_at(self.links.read(), &topics);
-        let subscribed: Vec<&str> = outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
+        let subscribed: Vec<&str> =
+            outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
         let results: Vec<_> = outcomes.iter().map(|(name, outcome)| (&**name, result(outcome))).collect();
         let count = self.subscriptions.count(connection);
         self.own(key, |out| reply::subscription_ack(out, pending.id, &subscribed, count, &pos, &results));
@@ -208,7 +213,12 @@ impl<R: Ring> Shard<R> {
     }
 
     /// Subscribes to one channel. For one that is held already and still owes, gives where it stands.
-    fn add(&mut self, connection: u32, channel: u32, topics: &mut Vec<Arc<str>>) -> Result<Vec<String>, ErrorCode> {
+    fn add(
+        &mut self,
+        connection: u32,
+        channel: u32,
+        topics: &mut Vec<Arc<str>>,
+    ) -> Result<Vec<String>, ErrorCode> {
         let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
@@ -246,7 +256,9 @@ impl<R: Ring> Shard<R> {
 
     /// The connection goes: its waiting request gives up what it had reserved.
     pub(super) fn drop_pending(&mut self, key: Key) {
-        let Some(pending) = self.connections.get_mut(key).and_then(|client| client.pending.take()) else { return };
+        let Some(pending) = self.connections.get_mut(key).and_then(|client| client.pending.take()) else {
+            return;
+        };
         for item in &pending.items {
             if let ItemState::Known(channel) = item.state {
                 self.unreserve(channel);

@@ -99,7 +99,12 @@ impl<R: Ring> Shard<R> {
                 Ok(None) => break,
                 Ok(Some(Heard::Text(text))) => self.text(key, text),
                 Ok(Some(Heard::Binary(_))) => {
-                    self.close(key, proto::ws::close::CloseCode::UNSUPPORTED, "text frames only", Why::Violation);
+                    self.close(
+                        key,
+                        proto::ws::close::CloseCode::UNSUPPORTED,
+                        "text frames only",
+                        Why::Violation,
+                    );
                 }
                 Ok(Some(Heard::Ping(payload))) => self.own(key, |out| put_frame(out, OpCode::Pong, payload)),
                 Ok(Some(Heard::Pong(_))) => {}
@@ -119,7 +124,9 @@ impl<R: Ring> Shard<R> {
     /// Appends to the connection's own bytes and puts it in line. Above the limit the client is not read any more.
     pub(super) fn own(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let limit = self.settings.limits.own_bytes;
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         write(&mut client.own.bytes);
         let pause = client.own.bytes.len() - client.torn > limit && !client.paused;
         client.paused |= pause;

@@ -70,7 +70,8 @@ impl<R: Ring> Shard<R> {
 
     /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with.
     fn lag(&mut self, connection: u32, floor: u64) {
-        let passed: Vec<_> = self.subscriptions.owing(connection).filter(|&(cursor, _)| cursor < floor).collect();
+        let passed: Vec<_> =
+            self.subscriptions.owing(connection).filter(|&(cursor, _)| cursor < floor).collect();
         for (cursor, subscription) in passed {
             let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
             self.subscriptions.lag(connection, subscription, missed);

@@ -28,7 +28,9 @@ impl<R: Ring> Shard<R> {
         let mut notice = Vec::new();
         match state {
             DataState::Live => reply::status(&mut notice, reply::State::Live, None, None),
-            DataState::Stale { lag_ms } => reply::status(&mut notice, reply::State::Stale, None, Some(lag_ms)),
+            DataState::Stale { lag_ms } => {
+                reply::status(&mut notice, reply::State::Stale, None, Some(lag_ms))
+            }
         }
         let keys: Vec<_> = self.connections.iter().map(|client| client.key).collect();
         for key in keys {

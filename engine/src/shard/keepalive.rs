@@ -35,7 +35,9 @@ impl<R: Ring> Shard<R> {
     }
 
     fn keepalive_turn(&mut self, key: Key) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         client.heard = false;
         client.sent = false;
         if !self.put_position(key) {
@@ -82,7 +84,9 @@ impl<R: Ring> Shard<R> {
 
     /// The grace after a turn is over: who said nothing is asked for what it has not acknowledged.
     fn grace_over(&mut self, key: Key) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         if client.heard {
             return self.arm_keepalive(key);
         }
@@ -92,7 +96,9 @@ impl<R: Ring> Shard<R> {
 
     /// So much is in the send queue of a connection that has been silent since its turn.
     pub(super) fn out_queue(&mut self, key: Key, queued: u32) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         // A full socket is the blocked timer's business: there the peer is alive but slow.
         if client.heard || client.stalled || (queued == 0 && client.sent) {
             self.arm_keepalive(key);
@@ -103,7 +109,9 @@ impl<R: Ring> Shard<R> {
 
     fn blocked_timer(&mut self, key: Key) {
         let (now_ms, timeout_ms) = (self.now.mono_ms(), self.settings.blocked_timeout_ms());
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         client.blocked_timer = client.stalled;
         if !client.stalled {
             return;

@@ -133,7 +133,9 @@ impl<R: Ring> Shard<R> {
 
     /// Closes an open connection: what it is owed is dropped, its own bytes and a close frame still leave.
     pub(super) fn close(&mut self, key: Key, code: CloseCode, reason: &str, why: Why) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         client.phase = Phase::Closing;
         Self::put_close(client, code, reason);
         // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
@@ -155,7 +157,9 @@ impl<R: Ring> Shard<R> {
 
     /// Ends a connection without further ado: nothing more is sent.
     pub(super) fn end(&mut self, key: Key, why: Why) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase < Phase::Ending) else { return };
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase < Phase::Ending) else {
+            return;
+        };
         let was_open = client.phase == Phase::Open;
         client.phase = Phase::Ending;
         self.blocked -= usize::from(std::mem::replace(&mut client.blocked, false));
@@ -242,7 +246,11 @@ impl<R: Ring> Shard<R> {
     pub(super) fn drain_some(&mut self) {
         let Drain::Yes { since_ms, jitter_ms, next, places } = self.drain else { return };
         let elapsed_ms = self.now.mono_ms().saturating_sub(since_ms);
-        let due = if elapsed_ms >= jitter_ms { u64::from(places) } else { u64::from(places) * elapsed_ms / jitter_ms };
+        let due = if elapsed_ms >= jitter_ms {
+            u64::from(places)
+        } else {
+            u64::from(places) * elapsed_ms / jitter_ms
+        };
         let due = u32::try_from(due).unwrap_or(places);
         for connection in next..due {
             if let Some(client) = self.connections.at(connection) {

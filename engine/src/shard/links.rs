@@ -113,8 +113,13 @@ mod tests {
 
     #[test]
     fn chains_each_channel_and_forgets_below_the_floor() {
-        let sizes =
-            Sizes { bytes: 1 << 20, entries: 8_192, checkpoint: 1_024, large_frame_bytes: 1 << 16, blocks_bytes: 1 << 20 };
+        let sizes = Sizes {
+            bytes: 1 << 20,
+            entries: 8_192,
+            checkpoint: 1_024,
+            large_frame_bytes: 1 << 16,
+            blocks_bytes: 1 << 20,
+        };
         let (mut writer, mut readers) = slab(sizes, 1);
         let reader = readers.pop().unwrap();
         let channels = [3, NO_CHANNEL, 3, 5, 3];

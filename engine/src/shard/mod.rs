@@ -34,13 +34,18 @@ use std::{
 
 use ring::{Completion, Key, Op, Ring};
 
+use self::{
+    lifecycle::Drain,
+    links::Links,
+    names::Names,
+    pump::Pump,
+    subscriptions::Subscriptions,
+    table::Table,
+    timers::{Timer, Wheel},
+};
 pub use self::{
     run::{Report, run},
     tick::Idle,
-};
-use self::{
-    lifecycle::Drain, links::Links, names::Names, pump::Pump, subscriptions::Subscriptions, table::Table,
-    timers::{Timer, Wheel},
 };
 use crate::{
     catalog::SharedCatalog,

@@ -5,7 +5,12 @@
 //! in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else happens in
 //! between, so a plan cannot go stale. Nothing here allocates once its lists have grown.
 
-use std::{cmp::Reverse, collections::{BinaryHeap, VecDeque}, ops::Range, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use ring::{Op, Outcome, Ring, Send, Slot};
 
@@ -171,7 +176,8 @@ impl<R: Ring> Shard<R> {
     /// not empty. The floor is looked at between batches.
     pub(super) fn flush_turn(&mut self) {
         let second_waiting = self.pump.second.len();
-        let mut first_left = self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
+        let mut first_left =
+            self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
         let mut second_left = second_waiting.min(FLUSHES_A_TURN - first_left);
         while first_left > 0 {
             self.pump.take_first(first_left.min(BATCH), NONE);
@@ -240,7 +246,8 @@ impl<R: Ring> Shard<R> {
         arena.extend_from_slice(&client.own.bytes);
         heap.clear();
         heap.extend(self.subscriptions.owing(connection).map(Reverse));
-        let mut gather = Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
+        let mut gather =
+            Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
         let mut block = None;
         while let Some(Reverse((sequence, subscription))) = heap.pop() {
             let frame = match self.reader.bytes(sequence, NATIVE) {
@@ -380,7 +387,8 @@ impl<R: Ring> Shard<R> {
     /// Above the limit of torn bytes the largest holder is reset: it has the least of what it was given.
     fn limit_torn(&mut self) {
         while self.torn_bytes > self.settings.limits.torn_bytes_per_shard {
-            let largest = self.connections.iter().max_by_key(|client| client.torn_bytes()).map(|client| client.key);
+            let largest =
+                self.connections.iter().max_by_key(|client| client.torn_bytes()).map(|client| client.key);
             let Some(largest) = largest else { return };
             self.end(largest, Why::Blocked);
         }

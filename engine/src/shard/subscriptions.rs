@@ -271,7 +271,9 @@ impl Subscriptions {
 
     /// The connection's lagged subscriptions are caught up from now on; `on` gets each one's channel and what it missed.
     pub(crate) fn recover(&mut self, connection: u32, mut on: impl FnMut(u32, Missed)) {
-        let Some(heads) = self.heads.get_mut(connection as usize).filter(|heads| heads.lagged > 0) else { return };
+        let Some(heads) = self.heads.get_mut(connection as usize).filter(|heads| heads.lagged > 0) else {
+            return;
+        };
         heads.lagged = 0;
         let mut at = heads.all;
         while at != NIL {
@@ -404,14 +406,20 @@ mod tests {
             let held: BTreeSet<u32> = real.held(connection).collect();
             assert_eq!(held, of_it().map(|((_, channel), _)| *channel).collect());
             assert_eq!(real.count(connection), held.len());
-            let oldest = of_it().filter_map(|(_, owed)| if let Owed::From(at) = owed { Some(*at) } else { None }).min();
+            let oldest = of_it()
+                .filter_map(|(_, owed)| if let Owed::From(at) = owed { Some(*at) } else { None })
+                .min();
             assert_eq!(real.settle(connection), oldest.unwrap_or(NONE));
             assert_eq!(real.owes(connection), oldest.is_some());
             assert_eq!(real.lags(connection), of_it().any(|(_, owed)| *owed == Owed::Lagged));
             let owing: BTreeMap<u32, u64> =
                 real.owing(connection).map(|(cursor, at)| (real.channel_of(at), cursor)).collect();
             let expected: BTreeMap<u32, u64> = of_it()
-                .filter_map(|((_, channel), owed)| if let Owed::From(at) = owed { Some((*channel, *at)) } else { None })
+                .filter_map(
+                    |((_, channel), owed)| {
+                        if let Owed::From(at) = owed { Some((*channel, *at)) } else { None }
+                    },
+                )
                 .collect();
             assert_eq!(owing, expected);
         }

@@ -103,7 +103,8 @@ impl<R: Ring> Shard<R> {
         for (channel, sequence) in touched.drain(..) {
             let eighth = self.reader.entry(sequence).eighth;
             let pump = &mut self.pump;
-            self.subscriptions.mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
+            self.subscriptions
+                .mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
         }
         self.touched = touched;
     }

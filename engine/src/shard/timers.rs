@@ -76,7 +76,8 @@ impl Wheel {
         if self.armed == 0 {
             return None;
         }
-        let empty = (0..SLOTS).take_while(|ahead| self.slots[Self::index(self.at + ahead)].is_empty()).count();
+        let empty =
+            (0..SLOTS).take_while(|ahead| self.slots[Self::index(self.at + ahead)].is_empty()).count();
         Some(((self.at + empty as u64) * SLOT_MS).saturating_sub(now_ms).max(1))
     }
 
