@@ -19,7 +19,8 @@ pub enum Op {
         /// Where.
         slot: Slot,
     },
-    /// `shutdown(2)`.
+    /// `shutdown(2)`. The kernel runs it in a worker thread of its own, so it is dearer than a [`Op::Close`], which sends
+    /// the same FIN.
     Shutdown {
         /// Where.
         slot: Slot,

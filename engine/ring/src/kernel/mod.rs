@@ -364,12 +364,13 @@ impl Ring for KernelRing {
     }
 
     fn enter(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), EnterError> {
-        let before = self.ready.len();
-        out.append(&mut self.ready);
+        // First, as making room for it may meet completions, which must not be slept on.
         self.arm_wake();
+        let nothing_ready = self.ready.is_empty();
+        out.append(&mut self.ready);
         let queued = self.queued();
         // Without the wake armed (no room, which a refusing kernel may cause) nobody could end a sleep.
-        let may_sleep = before == 0 && !self.state.wake.take() && self.state.wake.is_armed();
+        let may_sleep = nothing_ready && !self.state.wake.take() && self.state.wake.is_armed();
         let (min_complete, timeout) = match wait {
             Wait::For(timeout) if may_sleep => (1, Some(timeout)),
             Wait::Forever if may_sleep => (1, None),

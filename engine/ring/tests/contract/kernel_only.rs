@@ -84,6 +84,22 @@ fn a_wake_met_by_a_send_is_not_lost() {
 }
 
 #[test]
+fn completions_met_while_arming_the_waker_are_not_slept_on() {
+    let mut driver = Driver::new(Kernel.ring(&SMALL));
+    let (descriptor, _peer) = Kernel.connect();
+    let slot = driver.install(descriptor);
+    let mut out = Vec::new();
+    // The waker is used up, and the queue full when it is to be armed again.
+    driver.ring.waker().wake();
+    driver.ring.enter(Wait::Forever, &mut out).unwrap();
+    for index in 0..SMALL.entries {
+        driver.ring.push(Op::OutQueue { slot }, Key::new(index, 0)).unwrap();
+    }
+    driver.ring.enter(Wait::Forever, &mut out).unwrap();
+    assert_eq!(out.len(), SMALL.entries as usize);
+}
+
+#[test]
 fn more_completions_than_places_are_all_delivered() {
     let setup = Setup { entries: 8, completions: 8, buffers: 64, descriptors: 64, ..SMALL };
     let mut driver = Driver::new(Kernel.ring(&setup));
