@@ -41,7 +41,6 @@ pub struct Consumer {
 
 #[derive(Debug)]
 struct Assigned {
-    name: String,
     c_name: CString,
     handle: TopicHandle,
     number: i32,
@@ -115,7 +114,7 @@ impl Consumer {
         }
         handle.start(number, checked(offset)?, &self.queue)?;
         self.tags.insert(key, tag);
-        self.assigned.insert(tag, Assigned { name: topic.to_owned(), c_name, handle, number });
+        self.assigned.insert(tag, Assigned { c_name, handle, number });
         Ok(())
     }
 
@@ -214,10 +213,16 @@ impl Consumer {
     /// What happened to the connections since the last call. To be called after each [`Consumer::wait`], or at least
     /// once a second. While no broker is connected, a call may take 200 ms twice a second.
     pub fn events(&mut self) -> Vec<BrokerEvent> {
+        self.probe();
+        self.news()
+    }
+
+    /// The same, but never waits: for an owner who has another thread call [`Lookup::probe`] while no broker is
+    /// connected.
+    pub fn news(&mut self) -> Vec<BrokerEvent> {
         if self.main.len() > 0 {
             self.client.serve();
         }
-        self.probe();
         self.client.watch().take()
     }
 
@@ -231,11 +236,7 @@ impl Consumer {
             return;
         }
         self.probed = Some(time);
-        // With nothing assigned any name serves: that there is no such topic is an answer too.
-        let name = self.assigned.values().next().map_or("uringcast-probe", |assigned| assigned.name.as_str());
-        if self.lookup().answers(name, PROBE_TIMEOUT) {
-            self.client.watch().answered();
-        }
+        self.lookup().probe(PROBE_TIMEOUT);
     }
 }
 

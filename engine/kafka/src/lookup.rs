@@ -75,9 +75,14 @@ impl Lookup {
         first.ok_or_else(|| TopicError::Unreachable("the cluster names no broker".to_owned()))
     }
 
-    /// Whether any broker answers within `timeout`. `name` is a topic to ask about.
-    pub(crate) fn answers(&self, name: &str, timeout: Duration) -> bool {
-        topic_name(name).is_some() && self.client.consumer().fetch_metadata(Some(name), timeout).is_ok()
+    /// Whether any broker answers. If one does, the `Down` of its consumer is over: [`crate::BrokerEvent::Up`] follows.
+    pub fn probe(&self, timeout: Duration) -> bool {
+        // Any name serves: that there is no such topic is an answer too.
+        let answers = self.client.consumer().fetch_metadata(Some("uringcast-probe"), timeout).is_ok();
+        if answers {
+            self.client.watch().answered();
+        }
+        answers
     }
 
     /// The first offset that is held and the next that will be written, asked from the partition's leader. Under
