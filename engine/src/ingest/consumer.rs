@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 use flume::{Receiver, Sender};
 use kafka::{BrokerEvent, Consumer};
 use proto::{native::reply::GapReason, position::Epoch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     bus::Bus,
@@ -33,6 +33,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(200);
 const SLEEP_SHORT: Duration = Duration::from_millis(1);
 /// Time between two rounds of duties: positions, lag, CPU time.
 const DUTY_INTERVAL_NS: u64 = 1_000_000_000;
+/// Time between two words in the log about broken connections.
+const LOST_INTERVAL_NS: u64 = 10_000_000_000;
 /// Findings and asks under way.
 const FINDINGS_MAX: usize = 1_024;
 
@@ -66,6 +68,8 @@ pub struct Ingest {
     findings: Receiver<Finding>,
     asks: Sender<Ask>,
     duty_ns: u64,
+    /// When a broken connection was last logged.
+    lost_ns: u64,
 }
 
 /// Builds the two threads' states; connects to nothing yet.
@@ -86,11 +90,19 @@ pub fn new(setup: Setup<'_>) -> Result<(Ingest, Watcher), Error> {
             topics.push(Arc::from(route.topic.as_str()));
         }
     }
-    let watcher = Watcher::new(light, config.from, topics.into_iter(), asked, tell, Arc::clone(&bell));
+    let watcher = Watcher::new(
+        light,
+        consumer.lookup(),
+        config.from,
+        topics.into_iter(),
+        asked,
+        tell,
+        Arc::clone(&bell),
+    );
     let bus =
         Bus::new(writer, &config.routes, &config.limits, links, questions, catalog, Arc::clone(&metrics));
     let feed = Feed::new(bus, health, metrics);
-    Ok((Ingest { consumer, feed, bell, findings, asks, duty_ns: 0 }, watcher))
+    Ok((Ingest { consumer, feed, bell, findings, asks, duty_ns: 0, lost_ns: 0 }, watcher))
 }
 
 impl Ingest {
@@ -247,7 +259,7 @@ impl Ingest {
             }
             Finding::Heard => self.heard(Witness::Watcher),
             Finding::Silent(text) => self.silent(Witness::Watcher, &text),
-            Finding::Event(event) => self.auth(&event),
+            Finding::Refusal(event) => self.refused(&event),
             Finding::Ready => {
                 self.feed.turn();
                 self.feed.publish();
@@ -331,15 +343,16 @@ impl Ingest {
 /// The brokers.
 impl Ingest {
     fn watch_connections(&mut self) {
-        for event in self.consumer.events() {
+        for event in self.consumer.news() {
             match &event {
                 BrokerEvent::Down(text) => {
                     self.silent(Witness::Consumer, text);
                     let _full_means_it_looks_anyway = self.asks.try_send(Ask::Look);
                 }
                 BrokerEvent::Up => self.heard(Witness::Consumer),
-                BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_) => self.auth(&event),
-                BrokerEvent::Lost(text) | BrokerEvent::Other(text) => warn!(reason = text, "kafka"),
+                BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_) => self.refused(&event),
+                BrokerEvent::Lost(text) => self.lost_one(text),
+                BrokerEvent::Other(text) => warn!(reason = text, "kafka"),
             }
         }
     }
@@ -381,8 +394,19 @@ impl Ingest {
         self.feed.bus.state(state);
     }
 
+    /// One connection broke. Said now and then, for it is tried twice a second; silence of all is said elsewhere.
+    fn lost_one(&mut self, text: &str) {
+        let quiet = self.feed.now_ns.saturating_sub(self.lost_ns) < LOST_INTERVAL_NS;
+        if quiet || !self.feed.reach.is_heard() {
+            debug!(reason = text, "a broker's connection broke");
+        } else {
+            self.lost_ns = self.feed.now_ns;
+            warn!(reason = text, "a broker's connection broke; others may serve");
+        }
+    }
+
     /// Why the brokers refuse us, by whichever client learnt it.
-    fn auth(&self, event: &BrokerEvent) {
+    fn refused(&self, event: &BrokerEvent) {
         let (BrokerEvent::AuthFailed(text) | BrokerEvent::TlsFailed(text)) = event else { return };
         if self.feed.health.set(&Reason::BrokersRefuse, text) {
             error!(reason = text, "the brokers refuse us");

@@ -147,7 +147,7 @@ impl Feed {
         }
         match delivery {
             Delivery::Record(record) => self.take_record(&record),
-            Delivery::OffsetOutOfRange { tag, text } => {
+            Delivery::OffsetOutOfRange { tag, text, .. } => {
                 let part = &mut self.parts[tag as usize];
                 if part.state == PartState::Reading {
                     part.state = PartState::OutOfRange;

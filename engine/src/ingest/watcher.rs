@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
-use kafka::{BrokerEvent, Consumer, Topic, TopicError};
+use kafka::{BrokerEvent, Consumer, Lookup, Topic, TopicError};
 use proto::position::Epoch;
 use tracing::debug;
 
@@ -42,10 +42,15 @@ pub(super) enum Finding {
     Heard,
     /// It did not.
     Silent(String),
-    /// The watcher's client learnt why.
-    Event(BrokerEvent),
+    /// The brokers refuse the watcher's client.
+    Refusal(BrokerEvent),
     /// The starts of all topics that are there have been told.
     Ready,
+}
+
+/// The brokers do not want us: waiting alone does not mend it.
+pub(super) fn is_refusal(event: &BrokerEvent) -> bool {
+    matches!(event, BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_))
 }
 
 /// What ingest asks.
@@ -61,6 +66,10 @@ pub(super) enum Ask {
 #[derive(Debug)]
 pub struct Watcher {
     client: Consumer,
+    /// The connections of ingest's consumer: they are back only once a question on them is answered.
+    main: Lookup,
+    /// They did not answer last time.
+    main_silent: bool,
     from: From,
     topics: Vec<Watched>,
     cluster_id: Option<String>,
@@ -86,6 +95,7 @@ const FAILURES_MAX: usize = 2;
 impl Watcher {
     pub(super) fn new(
         client: Consumer,
+        main: Lookup,
         from: From,
         topics: impl Iterator<Item = Arc<str>>,
         asks: Receiver<Ask>,
@@ -93,7 +103,19 @@ impl Watcher {
         bell: Arc<Bell>,
     ) -> Self {
         let topics = topics.map(Watched::new).collect();
-        Self { client, from, topics, cluster_id: None, asked: Vec::new(), ready: false, asks, findings, bell }
+        Self {
+            client,
+            main,
+            main_silent: false,
+            from,
+            topics,
+            cluster_id: None,
+            asked: Vec::new(),
+            ready: false,
+            asks,
+            findings,
+            bell,
+        }
     }
 
     /// Watches until ingest has ended; then returns within about two timeouts (3 s).
@@ -113,7 +135,7 @@ impl Watcher {
 
     fn is_settled(&self) -> bool {
         let resolved = |topic: &Watched| topic.life.as_ref().is_none_or(|life| life.unresolved.is_empty());
-        self.ready && self.asked.is_empty() && self.topics.iter().all(resolved)
+        self.ready && !self.main_silent && self.asked.is_empty() && self.topics.iter().all(resolved)
     }
 
     fn note(&mut self, ask: Ask) {
@@ -127,9 +149,11 @@ impl Watcher {
     /// One look at everything. False once ingest has ended.
     fn look(&mut self) -> bool {
         let looked = self.look_at_topics();
-        let mut findings: Vec<_> = self.client.events().into_iter().map(Finding::Event).collect();
+        let refusals = self.client.news().into_iter().filter(is_refusal);
+        let mut findings: Vec<_> = refusals.map(Finding::Refusal).collect();
         match looked {
             Ok(complete) => {
+                self.main_silent = !self.main.probe(ANSWER_TIMEOUT);
                 findings.push(Finding::Heard);
                 if complete && !self.ready {
                     self.ready = true;
