@@ -14,6 +14,9 @@ pub enum Error {
     /// The host lacks something; the text names it and what sets it.
     #[error("system: {0}")]
     Kernel(String),
+    /// A thread of the server ended by itself, or panicked.
+    #[error("thread: {0}")]
+    Thread(String),
     /// The audit before the exit found something still held.
     #[error("drain: {0}")]
     Drain(String),

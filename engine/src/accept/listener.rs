@@ -100,6 +100,7 @@ pub(super) async fn serve(
 ) -> Result<(), Error> {
     let listener = tokio_uring::net::TcpListener::from_std(listener);
     tokio_uring::spawn(report(Rc::clone(&door), obeyed));
+    tokio_uring::spawn(show_cpu(Rc::clone(&door)));
     let outcome = accept_all(&door, &listener).await;
     drop(listener);
     // All permits back: no handshake and no refusal is left.
@@ -118,6 +119,14 @@ async fn report(door: Rc<Door>, obeyed: flume::Sender<Phase>) {
     while phase.changed().await.is_ok() {
         let now = *phase.borrow_and_update();
         let _ = obeyed.try_send(now);
+    }
+}
+
+/// Shows the thread's CPU time, once a second.
+async fn show_cpu(door: Rc<Door>) {
+    loop {
+        door.metrics.cpu_ns.set(ring::thread_cpu_ns());
+        sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -34,10 +34,11 @@ mod handshake;
 mod listener;
 mod refusal;
 
+pub(crate) use listener::explained;
 pub use listener::{SocketOptions, bind};
 
 /// How far the server is; set by `server`, obeyed here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Start positions are not known yet: 503 `starting`.
     Starting,
@@ -153,7 +154,7 @@ impl Door {
 }
 
 /// Waits until the phase is [`Phase::Ended`].
-async fn ended(mut phase: watch::Receiver<Phase>) {
+pub(crate) async fn ended(mut phase: watch::Receiver<Phase>) {
     // An error means that the server is gone, which ends this thread as well.
     let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
 }

@@ -42,13 +42,6 @@ impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let view = &self.0;
         let cpu = process::cpu_ns_by_thread();
-        let cpu_of = |thread: &str| cpu.get(thread).copied().unwrap_or(0);
-        for (shard, metrics) in view.shards.iter().enumerate() {
-            metrics.cpu_ns.set(cpu_of(&crate::server::shard_thread(shard)));
-        }
-        view.ingest.cpu_ns.set(cpu_of(crate::server::INGEST_THREAD));
-        view.accept.cpu_ns.set(cpu_of(crate::server::ACCEPT_THREAD));
-
         shards(view, &mut encoder)?;
         for (name, help, kind, value) in view.ingest.list() {
             family(&mut encoder, &format!("ingest_{name}"), help, kind, &[(None, value)])?;

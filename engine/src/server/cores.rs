@@ -1,0 +1,46 @@
+//! Which core each shard is pinned to.
+
+use core_affinity::CoreId;
+
+use crate::{config::Config, error::Error};
+
+/// Refuses cores that this process may not use (taskset, cgroup, or simply not there).
+pub(super) fn check(cores: &[usize]) -> Result<(), Error> {
+    if cores.is_empty() {
+        return Ok(());
+    }
+    let usable: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    match cores.iter().find(|core| !usable.contains(core)) {
+        None => Ok(()),
+        Some(core) => {
+            let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+            Err(Error::Config(format!("cores: {core} is not usable by this process, which has {}", usable.join(","))))
+        }
+    }
+}
+
+/// The core of each shard, in turn; empty: no shard is pinned.
+pub(super) fn plan(config: &Config) -> Vec<usize> {
+    config.cores.iter().copied().cycle().take(if config.cores.is_empty() { 0 } else { config.shards }).collect()
+}
+
+/// Pins the calling thread.
+pub(super) fn pin(core: usize) {
+    if !core_affinity::set_for_current(CoreId { id: core }) {
+        tracing::warn!(core, "a shard could not be pinned");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn a_core_that_is_not_there_is_named() {
+        let error = check(&[100_000]).unwrap_err().to_string();
+        assert!(error.contains("100000"), "{error}");
+        assert!(check(&[]).is_ok());
+        let usable: Vec<usize> = core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect();
+        assert!(check(&usable).is_ok());
+    }
+}
