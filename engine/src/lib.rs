@@ -13,6 +13,7 @@
 compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
 
 pub mod accept;
+pub mod admin;
 pub mod catalog;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod health;
 pub mod ingest;
 pub mod mail;
 pub mod metrics;
+pub mod server;
 pub mod shard;
 #[expect(
     unsafe_code,

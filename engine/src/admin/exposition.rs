@@ -49,7 +49,8 @@ impl Collector for Shown {
         for (name, help, kind, value) in view.accept.list() {
             family(&mut encoder, &format!("accept_{name}"), help, kind, &[(None, value)])?;
         }
-        let threads: Vec<Labelled> = cpu.into_iter().map(|(thread, ns)| (Some(("thread", thread)), ns)).collect();
+        let threads: Vec<Labelled> =
+            cpu.into_iter().map(|(thread, ns)| (Some(("thread", thread)), ns)).collect();
         seconds(&mut encoder, "thread_cpu_seconds", "CPU time by thread.", &threads)?;
         host(view, &mut encoder)
     }
@@ -94,7 +95,11 @@ fn host(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let tcp = process::tcp();
     gauge("host_tcp_sockets", "TCP sockets of this network namespace.", tcp.map(|tcp| tcp.sockets))?;
     gauge("host_tcp_orphans", "TCP sockets that no process holds any more.", tcp.map(|tcp| tcp.orphans))?;
-    gauge("host_tcp_memory_bytes", "Memory of all TCP socket buffers of the host.", tcp.map(|tcp| tcp.memory_bytes))
+    gauge(
+        "host_tcp_memory_bytes",
+        "Memory of all TCP socket buffers of the host.",
+        tcp.map(|tcp| tcp.memory_bytes),
+    )
 }
 
 /// One name with its numbers.

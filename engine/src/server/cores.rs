@@ -9,19 +9,29 @@ pub(super) fn check(cores: &[usize]) -> Result<(), Error> {
     if cores.is_empty() {
         return Ok(());
     }
-    let usable: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    let usable: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     match cores.iter().find(|core| !usable.contains(core)) {
         None => Ok(()),
         Some(core) => {
             let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
-            Err(Error::Config(format!("cores: {core} is not usable by this process, which has {}", usable.join(","))))
+            Err(Error::Config(format!(
+                "cores: {core} is not usable by this process, which has {}",
+                usable.join(",")
+            )))
         }
     }
 }
 
 /// The core of each shard, in turn; empty: no shard is pinned.
 pub(super) fn plan(config: &Config) -> Vec<usize> {
-    config.cores.iter().copied().cycle().take(if config.cores.is_empty() { 0 } else { config.shards }).collect()
+    config
+        .cores
+        .iter()
+        .copied()
+        .cycle()
+        .take(if config.cores.is_empty() { 0 } else { config.shards })
+        .collect()
 }
 
 /// Pins the calling thread.

@@ -161,7 +161,9 @@ impl Server {
         held.push(("threads".to_owned(), self.threads.running().count()));
         held.retain(|(_, count)| *count > 0);
         if held.is_empty() {
-            tracing::info!("nothing is held: descriptors, buffers, operations, slots, reservations, threads are 0");
+            tracing::info!(
+                "nothing is held: descriptors, buffers, operations, slots, reservations, threads are 0"
+            );
             return None;
         }
         for (what, count) in &held {

@@ -93,7 +93,9 @@ impl Listeners {
 
     fn addresses(&self) -> Result<Addresses, Error> {
         let of = |listener: &TcpListener| -> Result<SocketAddr, Error> {
-            listener.local_addr().map_err(|error| Error::Kernel(format!("a listener has no address: {error}")))
+            listener
+                .local_addr()
+                .map_err(|error| Error::Kernel(format!("a listener has no address: {error}")))
         };
         Ok(Addresses { public: of(&self.public)?, admin: self.admin.as_ref().map(of).transpose()? })
     }

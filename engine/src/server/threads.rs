@@ -56,7 +56,8 @@ impl Threads {
         let notices = self.notices.clone();
         let run = move || {
             // The state a panic leaves behind is dropped with the thread: nobody looks at it again.
-            let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(thread, &*panic)));
+            let outcome =
+                catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(thread, &*panic)));
             let _ = notices.send(Notice::Ended(thread, outcome));
         };
         let handle = Builder::new()
