@@ -58,7 +58,7 @@ impl Catalog {
     #[must_use]
     pub fn position(&self, source: SourceNumber, offset: i64) -> Position {
         let Source { topic, partition } = self.sources[source as usize];
-        Position { epoch: self.topics[topic as usize].epoch.clone(), partition, offset }
+        Position { epoch: self.topics[topic as usize].epoch, partition, offset }
     }
 
     /// The topic-wide position of a topic: the next offset of every partition, from next offsets by source
@@ -68,6 +68,6 @@ impl Catalog {
         let topic = &self.topics[topic as usize];
         let next =
             topic.sources.iter().map(|&source| next_offsets.get(source as usize).copied().unwrap_or(-1));
-        Vector { epoch: topic.epoch.clone(), next: next.collect() }
+        Vector { epoch: topic.epoch, next: next.collect() }
     }
 }

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::mail::{Answer, Question, Refused, ToIngest};
 
+/// Where a channel's subscription begins, if that differs from the answer's `pos`; or why there is none.
+type Begins = Result<Vec<String>, ErrorCode>;
+
 /// The minute of `failed_requests_per_minute`, ms.
 const MINUTE_MS: u64 = 60_000;
 
@@ -186,8 +189,7 @@ impl<R: Ring> Shard<R> {
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
-        let mut outcomes: Vec<(Arc<str>, Result<Vec<String>, ErrorCode>)> =
-            Vec::with_capacity(pending.items.len());
+        let mut outcomes: Vec<(Arc<str>, Begins)> = Vec::with_capacity(pending.items.len());
         let mut topics: Vec<Arc<str>> = Vec::new();
         for item in &pending.items {
             let outcome = match item.state {
@@ -213,12 +215,7 @@ impl<R: Ring> Shard<R> {
     }
 
     /// Subscribes to one channel. For one that is held already and still owes, gives where it stands.
-    fn add(
-        &mut self,
-        connection: u32,
-        channel: u32,
-        topics: &mut Vec<Arc<str>>,
-    ) -> Result<Vec<String>, ErrorCode> {
+    fn add(&mut self, connection: u32, channel: u32, topics: &mut Vec<Arc<str>>) -> Begins {
         let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
@@ -285,7 +282,7 @@ impl<R: Ring> Shard<R> {
     }
 }
 
-fn result<'a>(outcome: &'a Result<Vec<String>, ErrorCode>) -> reply::Outcome<'a> {
+fn result(outcome: &Begins) -> reply::Outcome<'_> {
     match outcome {
         Ok(pos) => reply::Outcome { pos, ..reply::Outcome::default() },
         Err(code) => reply::Outcome { error: Some(*code), ..reply::Outcome::default() },

@@ -363,8 +363,7 @@ impl<R: Ring> Shard<R> {
             begin = step.end;
         }
         self.sample_delay(plan);
-        let end = self.pump.steps[plan.steps.clone()].last().map_or(plan.own, |step| step.end);
-        end
+        self.pump.steps[plan.steps.clone()].last().map_or(plan.own, |step| step.end)
     }
 
     /// The socket took `taken` bytes of the frame at `sequence`: the rest is the connection's own from now on.
@@ -471,16 +470,18 @@ impl Gather<'_> {
             self.arena.extend_from_slice(frame);
             return;
         }
-        let first = self.run.map_or(sequence, |(first, _)| first);
-        match self.reader.run(first, sequence, NATIVE).filter(|run| run.len() == self.total) {
-            Some(_) => self.run = Some((first, sequence)),
-            None => {
-                let (first, last) = self.run.take().expect("one frame is always back to back");
-                let run = self.reader.run(first, last, NATIVE).expect("was back to back");
-                self.arena.extend_from_slice(run);
-                self.arena.extend_from_slice(frame);
-                self.in_arena = true;
-            }
+        let Some((first, last)) = self.run else {
+            self.run = Some((sequence, sequence));
+            return;
+        };
+        if self.reader.entry(sequence).frames[NATIVE].follows(&self.reader.entry(last).frames[NATIVE]) {
+            self.run = Some((first, sequence));
+        } else {
+            let run = self.reader.run(first, last, NATIVE).expect("back to back so far");
+            self.arena.extend_from_slice(run);
+            self.arena.extend_from_slice(frame);
+            self.in_arena = true;
+            self.run = None;
         }
     }
 
