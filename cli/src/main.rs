@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod one_dash;
 mod serve;
@@ -26,9 +26,17 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(one_dash::rewrite(std::env::args_os()));
+    let argv = one_dash::rewrite(std::env::args_os());
+    let layered = match serve::layers::parse(Cli::command(), &argv, &|name| std::env::var_os(name)) {
+        Ok(layered) => layered,
+        Err(failure) => return failure.report(),
+    };
+    let cli = Cli::from_arg_matches(&layered.matches).unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
-        Command::Serve(args) => serve::run(*args),
+        Command::Serve(mut args) => {
+            args.set_file_routes(layered.routes);
+            serve::run(*args)
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("uringcast: {error:#}");

@@ -2,12 +2,42 @@
 
 use std::process::ExitCode;
 
-/// Arguments of `uringcast serve`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+mod args;
+mod config;
+pub(crate) mod layers;
+mod logging;
+mod signals;
+mod values;
+
+pub(crate) use args::Args;
+
+/// Exit code when a setting is wrong.
+const WRONG_SETTING: u8 = 2;
+
+impl Args {
+    /// Adds the routes of the file, which no flag can express.
+    pub(crate) fn set_file_routes(&mut self, routes: Vec<values::RouteSpec>) {
+        self.file_routes = routes;
+    }
+}
 
 /// Runs the server until a signal ends it.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args {} = args;
-    anyhow::bail!("not wired yet")
+    logging::install(&args.log_level, args.log_format)?;
+    let config = match config::config(args) {
+        Ok(config) => config,
+        Err(text) => return Ok(refused(&text)),
+    };
+    let (control, handle) = engine::server::control();
+    signals::install(handle)?;
+    match engine::server::run(config, control) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error @ engine::error::Error::Config(_)) => Ok(refused(&error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refused(text: &str) -> ExitCode {
+    eprintln!("uringcast: {text}");
+    ExitCode::from(WRONG_SETTING)
 }

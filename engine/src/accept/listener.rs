@@ -64,10 +64,10 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<TcpListener,
 
 /// The words of an error that an operator can act on.
 pub(crate) fn explained(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is taken by another process".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this host does not have the address".to_owned(),
-        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => "the port is taken by another process".to_owned(),
+        Some(libc::EADDRNOTAVAIL) => "this host does not have the address".to_owned(),
+        Some(libc::EACCES) => "ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -4,6 +4,12 @@ use core_affinity::CoreId;
 
 use crate::{config::Config, error::Error};
 
+/// The cores this process may use, ascending.
+#[must_use]
+pub fn usable_cores() -> Vec<usize> {
+    core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect()
+}
+
 /// Refuses cores that this process may not use (taskset, cgroup, or simply not there).
 pub(super) fn check(cores: &[usize]) -> Result<(), Error> {
     if cores.is_empty() {
@@ -43,14 +49,13 @@ pub(super) fn pin(core: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, usable_cores};
 
     #[test]
     fn a_core_that_is_not_there_is_named() {
         let error = check(&[100_000]).unwrap_err().to_string();
         assert!(error.contains("100000"), "{error}");
         assert!(check(&[]).is_ok());
-        let usable: Vec<usize> = core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect();
-        assert!(check(&usable).is_ok());
+        assert!(check(&usable_cores()).is_ok());
     }
 }

@@ -40,6 +40,7 @@ mod threads;
 
 pub use control::{Addresses, Control, Handle, Summary, control};
 use control::{Event, Notice};
+pub use cores::usable_cores;
 use threads::{Thread, Threads};
 
 /// Letters a shard's inbox holds.

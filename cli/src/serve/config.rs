@@ -1,0 +1,124 @@
+//! From arguments to the engine's settings.
+
+use engine::config::{Config, Keepalive, Limits, Route, SlabSizes};
+
+use super::{
+    args::{self, Args},
+    values::{Cores, RouteSpec},
+};
+
+/// Builds the engine's settings and has them checked. The error names the settings at odds.
+pub(super) fn config(args: Args) -> Result<Config, String> {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = args.shards.map_or(usable, usize::from);
+    let listen = args.lb_addr.ok_or("the public listener cannot be left out")?;
+    let routes = if args.routes.is_empty() { args.file_routes } else { args.routes };
+    let config = Config {
+        shards,
+        cores: match args.cores {
+            Cores::List(cores) => cores,
+            Cores::Auto if shards <= usable => engine::server::usable_cores(),
+            Cores::Auto => Vec::new(),
+        },
+        listen,
+        admin: args.admin_addr,
+        kafka: kafka::Settings {
+            brokers: args.brokers,
+            properties: args.kafka.into_iter().map(|property| (property.key, property.value)).collect(),
+        },
+        routes: routes.into_iter().map(route).collect(),
+        from: args.from,
+        limits: limits(&args.limits, args.max_connections, args.max_message, args.blocked_timeout),
+        allowed_origins: args.allowed_origins,
+        keepalive: match args.keepalive {
+            args::Keepalive::Websocket => Keepalive::WebSocket,
+            args::Keepalive::Tcp => Keepalive::Tcp,
+        },
+        ping_interval: args.ping_interval,
+        ping_grace: args.ping_grace,
+        drain_timeout: args.drain_timeout,
+        slab: SlabSizes {
+            bytes: args.slab_size,
+            entries: args.slab_entries,
+            large_frame_bytes: args.slab_large_frame,
+        },
+    };
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+fn route(spec: RouteSpec) -> Route {
+    let RouteSpec { topic, template, payload, headers, oversized } = spec;
+    Route { topic, template, payload, headers, oversized }
+}
+
+fn limits(
+    args: &args::LimitArgs,
+    connections: usize,
+    client_message_bytes: usize,
+    blocked_timeout: std::time::Duration,
+) -> Limits {
+    Limits {
+        connections,
+        channels_per_connection: args.channels,
+        channel_name_bytes: args.channel_name,
+        channels_per_request: args.channels_per_request,
+        client_message_bytes,
+        upgrade_bytes: args.upgrade_size,
+        upgrade_time: args.upgrade_time,
+        handshakes: args.handshakes,
+        lingering_refusals: args.refusals,
+        request_burst: args.request_burst,
+        requests_per_second: args.request_rate,
+        failed_requests_per_minute: args.failed_requests,
+        record_value_bytes: args.record_value,
+        own_bytes: args.own_bytes,
+        torn_bytes_per_shard: args.torn_bytes,
+        large_frame_bytes: args.large_frames,
+        empty_channels: args.empty_channels,
+        blocked_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parsed(argv: &[&str]) -> Config {
+        config(Only::parse_from(std::iter::once(&"serve").chain(argv)).args).unwrap()
+    }
+
+    #[test]
+    fn the_flags_defaults_are_the_engines() {
+        let config = parsed(&["--route", "trades={key}"]);
+        assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+        assert_eq!(format!("{:?}", config.slab), format!("{:?}", SlabSizes::default()));
+    }
+
+    #[test]
+    fn more_shards_than_cores_are_not_pinned() {
+        assert!(parsed(&["--route", "t={key}", "--shards", "64"]).cores.is_empty());
+        assert!(!parsed(&["--route", "t={key}", "--shards", "1"]).cores.is_empty());
+        assert!(parsed(&["--route", "t={key}", "--shards", "1", "--cores", "none"]).cores.is_empty());
+    }
+
+    #[test]
+    fn typed_routes_replace_the_files() {
+        let mut args = Only::parse_from(["serve"]).args;
+        assert!(config(args.clone()).unwrap_err().contains("no route"));
+        args.file_routes = vec![super::super::values::route("filed={key}").unwrap()];
+        assert_eq!(config(args.clone()).unwrap().routes[0].topic, "filed");
+        args.routes = vec![super::super::values::route("typed={key}").unwrap()];
+        let config = config(args).unwrap();
+        assert_eq!(config.routes.len(), 1);
+        assert_eq!(config.routes[0].topic, "typed");
+    }
+}
