@@ -15,24 +15,24 @@ const LIMITS: &str = "Limits";
 const SLAB: &str = "Memory of messages";
 const OPERATION: &str = "Operation";
 
+const AFTER_HELP: &str = "\
+Each setting is taken from the command line, else from its environment variable, else from the file of --config, else \
+from its default. Names are the same everywhere: --ping-interval 25s, URINGCAST_PING_INTERVAL=25s, ping-interval = \
+\"25s\". In the file --limit-X is X of the table [limits], --slab-X is X of [slab], --kafka is the table [kafka], and \
+--route is a [[route]] with topic, channel and, if wanted, payload (json, text, binary), headers (names) and oversized \
+(gap, stop). In a variable, several routes, properties or origins are separated by semicolons.
+
+Sizes are bytes or take KiB, MiB, GiB; times take ms, s, m, h.
+
+Exit codes: 0 drained and nothing held; 2 a setting is wrong; 1 anything else, also a second signal.
+
+Example:
+  uringcast serve --brokers localhost:9092 --route 'trades={key}'";
+
 /// Arguments of `uringcast serve`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(
-    about = "Serve Kafka topics to WebSocket clients",
-    long_about = "Serve Kafka topics to WebSocket clients.\n\n\
-        Each setting is taken from the command line, else from its environment variable, else from the file of --config, \
-        else from its default. Names are the same everywhere: --ping-interval, URINGCAST_PING_INTERVAL, ping-interval = \
-        \"25s\". In the file, --limit-X is X of the table [limits], --slab-X is X of [slab], --kafka is the table [kafka], \
-        and --route is a [[route]] with topic, channel, and optionally payload, headers and oversized.\n\n\
-        Sizes take B, KiB, MiB or GiB, times ms, s, m or h.",
-    after_help = "Exit codes: 0 drained and nothing held, 2 a setting is wrong, 1 anything else.\n\n\
-        Example: uringcast serve --brokers localhost:9092 --route 'trades={key}'"
-)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// TOML file with settings
-    #[arg(long, value_name = "FILE", help_heading = OPERATION)]
-    pub(super) config: Option<PathBuf>,
-
     /// Public listener, for WebSocket clients (path /ws); ":PORT" is all addresses
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = values::address, help_heading = TRAFFIC)]
     pub(super) lb_addr: Address,
@@ -112,6 +112,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = values::size, help_heading = SLAB)]
     pub(super) slab_large_frame: usize,
 
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE", help_heading = OPERATION)]
+    pub(super) config: Option<PathBuf>,
+
     /// From SIGTERM or SIGINT to the exit at the latest; a second signal exits at once
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::time, help_heading = OPERATION)]
     pub(super) drain_timeout: Duration,
@@ -190,20 +194,16 @@ pub(crate) struct LimitArgs {
     pub(super) large_frames: usize,
 }
 
-/// Who finds dead peers.
+/// Who finds dead peers. (No help for the single values: with it clap prints all help in its long form.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Keepalive {
-    /// WebSocket notices and pings
     Websocket,
-    /// The kernel's probes
     Tcp,
 }
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people
     Text,
-    /// One object a line
     Json,
 }

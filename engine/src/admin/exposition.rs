@@ -7,8 +7,8 @@ use std::{fmt, sync::atomic::Ordering};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text},
+    metrics::{MetricType, info::Info},
     registry::Registry,
 };
 
@@ -116,12 +116,10 @@ fn family(
     };
     let mut metric = encoder.encode_descriptor(name, help, None, metric_type)?;
     for (label, value) in values {
-        let labels: &[(&str, String)] = label.as_slice();
-        let metric = metric.encode_family(&labels)?;
-        match kind {
-            Kind::Counter => ConstCounter::new(*value).encode(metric)?,
-            Kind::Gauge => ConstGauge::new(*value).encode(metric)?,
-        }
+        labelled(&mut metric, label.as_ref(), |metric| match kind {
+            Kind::Counter => metric.encode_counter::<NoLabelSet, u64, u64>(value, None),
+            Kind::Gauge => metric.encode_gauge(value),
+        })?;
     }
     Ok(())
 }
@@ -130,9 +128,22 @@ fn family(
 fn seconds(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, values: &[Labelled]) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (label, ns) in values {
-        let labels: &[(&str, String)] = label.as_slice();
         let seconds = std::time::Duration::from_nanos(*ns).as_secs_f64();
-        ConstCounter::new(seconds).encode(metric.encode_family(&labels)?)?;
+        labelled(&mut metric, label.as_ref(), |metric| {
+            metric.encode_counter::<NoLabelSet, f64, u64>(&seconds, None)
+        })?;
     }
     Ok(())
+}
+
+/// Writes a sample, with its label if it has one (an empty set would be written as `{}`).
+fn labelled(
+    metric: &mut MetricEncoder<'_>,
+    label: Option<&(&'static str, String)>,
+    write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    match label {
+        Some((name, value)) => write(&mut metric.encode_family(&[(*name, value.as_str())])?),
+        None => write(metric),
+    }
 }
