@@ -237,19 +237,6 @@ impl KernelRing {
         }
     }
 
-    /// Gets at completions that the kernel keeps because the queue was full.
-    fn reap_overflow(&mut self, out: &mut Vec<Completion>) {
-        // Each round empties the queue, so the kernel can move as many as fit. What more comes meanwhile is for the
-        // next enter: a tick must end.
-        for _ in 0..4 {
-            if !self.ring.submission().cq_overflow() {
-                return;
-            }
-            let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
-            self.reap(out);
-        }
-    }
-
     fn arm_wake(&mut self) {
         if self.state.wake.is_armed() || !self.make_room() {
             return;
@@ -377,8 +364,8 @@ impl Ring for KernelRing {
             Wait::No | Wait::For(_) | Wait::Forever => (0, None),
         };
         let entered = self.enter_kernel(queued, min_complete, EnterFlags::GETEVENTS, timeout);
+        // What did not fit stays with the kernel for the next enter: a tick must end.
         self.reap(out);
-        self.reap_overflow(out);
         // Whatever was published before these wakes is seen by the caller once this returns.
         self.state.wake.take();
         match entered.map_err(|errno| errno.0) {
@@ -419,3 +406,6 @@ impl Ring for KernelRing {
 fn errno_of(error: &io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,9 @@ impl KernelRing {
             match entered {
                 Err(Errno(libc::EINTR)) => {}
                 // All was taken, and waiting is refused: whether the kernel still reads the bytes cannot be known.
-                Err(errno) if !submits => abort(errno),
+                Err(errno) if !submits => {
+                    abort(&format!("sends of borrowed bytes do not complete ({errno})"));
+                }
                 Ok(()) if !submits || self.queued() < queued => {}
                 refused => {
                     refusals += 1;
@@ -138,10 +140,16 @@ impl KernelRing {
 
     /// Empties the queue of completions, so that those of a batch fit: there are at least as many places as entries.
     fn make_room_for_completions(&mut self) {
-        let mut ready = mem::take(&mut self.ready);
-        self.reap(&mut ready);
-        self.reap_overflow(&mut ready);
-        self.ready = ready;
+        self.reap_aside(None);
+        // Those that did not fit before are first in line. A few rounds will do: if more come than that, the sends'
+        // own wait in the kernel too, and are waited for.
+        for _ in 0..4 {
+            if !self.ring.submission().cq_overflow() {
+                return;
+            }
+            let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
+            self.reap_aside(None);
+        }
     }
 }
 
@@ -150,12 +158,12 @@ struct AbortOnDrop;
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        abort(Errno(libc::EFAULT));
+        abort("a panic while the kernel may read borrowed bytes");
     }
 }
 
-fn abort(errno: Errno) -> ! {
-    eprintln!("uringcast: sends with borrowed bytes cannot be accounted for ({errno}); aborting");
+fn abort(why: &str) -> ! {
+    eprintln!("uringcast: {why}; aborting");
     std::process::abort()
 }
 

@@ -237,9 +237,14 @@ mod tests {
 
     #[test]
     fn a_table_beyond_the_limit_of_descriptors_is_named() {
-        let wanted = u32::try_from(descriptor_limit() + 1).unwrap();
+        let limit = crate::raise_descriptor_limit().unwrap();
+        let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        if wanted > 1 << 20 {
+            // More than any table may have.
+            return;
+        }
         let setup = Setup { descriptors: wanted, ..Setup::default() };
         let error = super::super::KernelRing::new(&setup).unwrap_err();
-        assert_eq!(error, SetupError::Descriptors { wanted, limit: descriptor_limit() });
+        assert_eq!(error, SetupError::Descriptors { wanted, limit });
     }
 }

@@ -37,6 +37,7 @@ cases! {
     the_end_of_the_peers_bytes_is_told_once,
     a_reset_ends_the_receive_and_fails_sends,
     a_cancel_ends_what_is_armed,
+    a_cancel_does_not_meet_what_is_pushed_after_it,
     a_cancel_of_nothing_is_answered,
     shutdown_sends_a_fin_after_what_was_sent,
     shutdown_of_reading_ends_the_receive,
@@ -259,6 +260,22 @@ pub(crate) fn a_cancel_ends_what_is_armed<W: World>(world: &W) {
     driver.close(slot, A, false);
     driver.close(beside, B, true);
     driver.expect_nothing_held();
+}
+
+pub(crate) fn a_cancel_does_not_meet_what_is_pushed_after_it<W: World>(world: &W) {
+    let mut driver = Driver::new(world.ring(&SMALL));
+    let (descriptor, mut peer) = world.connect_tight();
+    let slot = driver.install(descriptor);
+    let (taken, _) = fill(&mut driver, slot, &pattern(300_000));
+    let poll = Key::new(3, 0);
+    driver.push(Op::Receive { slot }, A);
+    driver.push(Op::CancelAll { slot }, B);
+    driver.push(Op::PollWritable { slot }, poll);
+    assert_eq!(driver.next(A), Event::ReceiveEnded(ReceiveEnd::Cancelled));
+    assert_eq!(driver.next(B), Event::Cancelled);
+    driver.expect_silence(poll);
+    peer.read_exactly(taken);
+    assert_eq!(driver.next(poll), Event::Polled(Ok(())));
 }
 
 pub(crate) fn a_cancel_of_nothing_is_answered<W: World>(world: &W) {
