@@ -309,3 +309,124 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(address("127.0.0.1:80").unwrap().unwrap().to_string(), "127.0.0.1:80");
+        assert_eq!(address("[::1]:80").unwrap().unwrap().to_string(), "[::1]:80");
+        assert_eq!(address(":3005").unwrap().unwrap().to_string(), "0.0.0.0:3005");
+        assert!(address("localhost:80").unwrap().unwrap().ip().is_loopback());
+        assert_eq!(address_or_none("none").unwrap(), None);
+        for wrong in ["", "8080", ":x", ":70000", "127.0.0.1", "none", "1.2.3.4.5:80"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn broker_lists() {
+        assert_eq!(brokers("a:1, b:2").unwrap(), "a:1,b:2");
+        for wrong in ["", "a", "a:", ":9092", "a:1,,b:2", "a:99999"] {
+            assert!(brokers(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn routes() {
+        let spec = route("odin.trades={key}.trade").unwrap();
+        assert_eq!(spec.topic, "odin.trades");
+        assert_eq!(spec.template, Template::parse("{key}.trade").unwrap());
+        assert_eq!((spec.payload, spec.oversized), (Payload::Json, Oversized::Gap));
+        // Only the first = separates: the rest is the template's.
+        assert_eq!(route("t=a={key}").unwrap().template, Template::parse("a={key}").unwrap());
+        for wrong in ["trades", "=x", "trades=", "tra des={key}", "trades={kex}", "trades={key"] {
+            assert!(route(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn properties_and_where_secrets_come_from() {
+        assert_eq!(property("a.b=c=d").unwrap(), Property { key: "a.b".to_owned(), value: "c=d".to_owned() });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "s3cret \n").unwrap();
+        let from_file = property(&format!("sasl.password=@file:{}", path.display())).unwrap();
+        assert_eq!(from_file.value, "s3cret ");
+        assert!(!format!("{from_file:?}").contains("s3cret"));
+        let error = property("sasl.password=@file:/nonexistent/secret").unwrap_err();
+        assert!(error.contains("sasl.password") && error.contains("/nonexistent/secret"), "{error}");
+        let error = property("sasl.password=@env:URINGCAST_NO_SUCH_VARIABLE").unwrap_err();
+        assert!(error.contains("URINGCAST_NO_SUCH_VARIABLE"), "{error}");
+        assert_eq!(property("p=@env:PATH").unwrap().value, std::env::var("PATH").unwrap());
+        for wrong in ["", "a", "=b"] {
+            assert!(property(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn start_positions() {
+        let cases = [
+            ("latest", Start::Latest),
+            ("earliest", Start::Earliest),
+            ("0", Start::Timestamp(0)),
+            ("1700000000000", Start::Timestamp(1_700_000_000_000)),
+            ("1970-01-01T00:00:00Z", Start::Timestamp(0)),
+            ("2000-02-29T12:00:00.5Z", Start::Timestamp(951_825_600_500)),
+            ("2023-11-14T22:13:20Z", Start::Timestamp(1_700_000_000_000)),
+            ("2023-11-15T00:13:20+02:00", Start::Timestamp(1_700_000_000_000)),
+            ("2024-12-31T23:59:59Z", Start::Timestamp(1_735_689_599_000)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(start(text).unwrap(), expected, "{text}");
+        }
+        for wrong in ["", "newest", "-5", "2023-11-14", "2023-11-14T22:13:20", "1960-01-01T00:00:00Z"] {
+            assert!(start(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn core_lists() {
+        assert_eq!(cores("auto").unwrap(), Cores::Auto);
+        assert_eq!(cores("none").unwrap(), Cores::List(vec![]));
+        assert_eq!(cores("0,2-4").unwrap(), Cores::List(vec![0, 2, 3, 4]));
+        for wrong in ["", "a", "3-1", "1-", "0,,1", "0-99999999"] {
+            assert!(cores(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_sizes_and_times() {
+        assert_eq!(count("12_000").unwrap(), 12_000);
+        assert_eq!(size("512").unwrap(), 512);
+        assert_eq!(size("255B").unwrap(), 255);
+        assert_eq!(size("64KiB").unwrap(), 64 << 10);
+        assert_eq!(size("2 GiB").unwrap(), 2 << 30);
+        assert_eq!(time("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(time("2m").unwrap(), Duration::from_secs(120));
+        for wrong in ["", "0", "-1", "x", "1.5", "99999999999999999999"] {
+            assert!(count(wrong).is_err(), "{wrong}");
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "5", "0s", "5x", "s", "25h"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+        assert!(size("5KB").is_err(), "1000 or 1024? it does not say");
+        assert!(small_count("4294967296").is_err());
+    }
+
+    #[test]
+    fn origins_and_levels() {
+        assert_eq!(origin("https://app.example:8443").unwrap(), "https://app.example:8443");
+        for wrong in ["", "app.example", "https://", "https://a/", "https://*.example", "*"] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(log_level("info,engine::ingest=debug").unwrap(), "info,engine::ingest=debug");
+        assert!(log_level("WARN").is_ok());
+        for wrong in ["", "loud", "engine=loud"] {
+            assert!(log_level(wrong).is_err(), "{wrong}");
+        }
+    }
+}

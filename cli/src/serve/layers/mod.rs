@@ -308,3 +308,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
