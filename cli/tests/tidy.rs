@@ -1,0 +1,269 @@
+//! What lints cannot see: the rules of CONTRIBUTING.md that concern the tree as a whole.
+//!
+//! Every check collects all its findings, so that one run names everything.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Rust files longer than this are to be split.
+const LINES_MAX: usize = 700;
+
+/// The only places where unsafe code may live.
+const UNSAFE_HOMES: [&str; 3] = ["engine/ring/", "engine/kafka/", "engine/src/slab/"];
+
+/// Who must not name whom: files under the first, and the words none of them may contain.
+const FORBIDDEN: [(&str, &[&str]); 8] = [
+    ("proto/src/", &["std::net", "std::fs", "std::thread", "std::time::Instant", "SystemTime", "ring::", "kafka::"]),
+    ("engine/ring/", &["proto::", "kafka::", "engine::", "uringcast-proto", "uringcast-kafka", "proto.workspace"]),
+    ("engine/kafka/", &["proto::", "ring::", "engine::", "proto.workspace", "ring.workspace"]),
+    ("engine/src/slab/", &["ring::", "kafka::", "crate::shard", "crate::ingest", "crate::accept", "tokio"]),
+    ("engine/src/shard/", &["kafka::", "crate::ingest", "crate::accept", "crate::admin", "tokio", "thread::spawn"]),
+    ("engine/src/ingest/", &["ring::", "crate::shard", "crate::accept", "crate::admin", "thread::spawn"]),
+    ("engine/src/admin/", &["ring::", "kafka::Consumer", "crate::shard::", "thread::spawn"]),
+    ("perf/", &["engine::", "engine.workspace", "uringcast-engine"]),
+];
+
+/// A file of the tree: its path from the root, with slashes, and its text.
+struct File {
+    path: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli lies in the workspace").to_owned()
+}
+
+/// All text files that belong to the project; what is built or fetched is left out.
+fn tree() -> Vec<File> {
+    let root = root();
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("readable folder") {
+            let path = entry.expect("readable entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                if !matches!(name, "target" | ".git" | "node_modules" | "out") {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
+                files.push(File { path, text });
+            }
+        }
+    }
+    assert!(files.len() > 20, "the walk lost its way: {} files", files.len());
+    files
+}
+
+fn rust(files: &[File]) -> impl Iterator<Item = &File> {
+    files.iter().filter(|file| file.path.ends_with(".rs"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The part of a line that is code; good enough where no string holds two slashes and one of our words.
+fn code(line: &str) -> &str {
+    line.split_once("//").map_or(line, |(code, _)| code)
+}
+
+fn report(findings: &[String]) {
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let files = tree();
+    let long = rust(&files).filter(|file| file.text.lines().count() > LINES_MAX);
+    report(&long.map(|file| format!("{}: {} lines", file.path, file.text.lines().count())).collect::<Vec<_>>());
+}
+
+#[test]
+fn unsafe_code_stays_at_home() {
+    let files = tree();
+    let mut findings = Vec::new();
+    for file in rust(&files).filter(|file| !UNSAFE_HOMES.iter().any(|home| file.path.starts_with(home))) {
+        for (number, line) in file.text.lines().enumerate() {
+            let mut words = code(line).split(|c: char| !c.is_alphanumeric() && c != '_' && c != '{');
+            if words.any(|word| word == "unsafe") && !file.path.ends_with("tidy.rs") {
+                findings.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    report(&findings);
+}
+
+#[test]
+fn imports_follow_the_arrows() {
+    let files = tree();
+    let mut findings = Vec::new();
+    for (home, words) in FORBIDDEN {
+        let mine = files.iter().filter(|file| {
+            file.path.starts_with(home) && (file.path.ends_with(".rs") || file.path.ends_with("Cargo.toml"))
+        });
+        for file in mine {
+            for (number, line) in file.text.lines().enumerate() {
+                for word in words.iter().filter(|word| names(code(line), word)) {
+                    findings.push(format!("{}:{}: must not name {word}", file.path, number + 1));
+                }
+            }
+        }
+    }
+    report(&findings);
+}
+
+/// Whether `line` has `word`, not merely as the end of a longer one (`foldring::` is not `ring::`).
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line.get(..at).and_then(|text| text.chars().next_back());
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '-')
+    })
+}
+
+/// Fields that `counters!` declares, from the text of metrics.rs.
+fn metric_fields() -> Vec<(String, String)> {
+    let text = read("engine/src/metrics.rs");
+    let mut fields = Vec::new();
+    let mut group = String::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_suffix("Metrics {") {
+            group = name.rsplit(' ').next().unwrap_or(name).to_lowercase();
+        }
+        let Some((head, kind)) = line.trim_end_matches(',').rsplit_once(": ") else { continue };
+        if line.starts_with('"') && matches!(kind, "Counter" | "Gauge") {
+            let field = head.rsplit(", ").next().expect("rsplit yields one").to_owned();
+            fields.push((group.clone(), field));
+        }
+    }
+    assert!(fields.len() > 30, "metrics.rs has changed its form: {} fields found", fields.len());
+    fields
+}
+
+#[test]
+fn every_metric_is_written_somewhere() {
+    let files = tree();
+    let engine: String = rust(&files)
+        .filter(|file| file.path.starts_with("engine/src/") && file.path != "engine/src/metrics.rs")
+        .flat_map(|file| file.text.chars().filter(|c| !c.is_whitespace()))
+        .collect();
+    let written = |field: &str| {
+        engine.match_indices(&format!(".{field}")).any(|(at, found)| {
+            let rest = engine.get(at + found.len()..).unwrap_or_default();
+            !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_') && !rest.starts_with(".get()")
+        })
+    };
+    let dead = metric_fields().into_iter().filter(|(_, field)| !written(field));
+    report(&dead.map(|(group, field)| format!("{group}: nothing writes {field}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn dashboards_and_docs_name_metrics_that_exist() {
+    let known: BTreeSet<String> =
+        metric_fields().into_iter().map(|(group, field)| format!("uringcast_{group}_{field}")).collect();
+    let mut findings = Vec::new();
+    for file in tree().iter().filter(|file| file.path.starts_with("deploy/") || file.path == "docs/operations.md") {
+        for (at, _) in file.text.match_indices("uringcast_") {
+            let rest = file.text.get(at..).unwrap_or_default();
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let name = rest.get(..end).unwrap_or_default();
+            let bare = name.strip_suffix("_total").unwrap_or(name);
+            let ours = ["uringcast_shard_", "uringcast_ingest_", "uringcast_accept_"];
+            if ours.iter().any(|prefix| name.starts_with(prefix) && name.len() > prefix.len()) && !known.contains(bare) {
+                findings.push(format!("{}: {name} is no metric", file.path));
+            }
+        }
+    }
+    report(&findings);
+}
+
+/// What `uringcast serve --help` prints.
+fn help(command: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_uringcast")).args([command, "--help"]).output().expect("it runs");
+    assert!(output.status.success(), "{command} --help failed");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn every_flag_of_serve_is_documented() {
+    let docs = read("docs/operations.md");
+    let help = help("serve");
+    let mut flags = BTreeSet::new();
+    for line in help.lines().map(str::trim_start) {
+        let flag = line.strip_prefix("-h, ").or_else(|| line.get(4..).filter(|_| line.starts_with('-'))).unwrap_or(line);
+        let flag = if line.starts_with("--") { line } else { flag };
+        if let Some(name) = flag.strip_prefix("--") {
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '-').unwrap_or(name.len());
+            flags.insert(format!("--{}", name.get(..end).unwrap_or_default()));
+        }
+    }
+    let variables: BTreeSet<_> = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+    assert!(flags.len() > 5, "no flags found in:\n{help}");
+    let missing = flags.iter().map(String::as_str).chain(variables);
+    let missing = missing.filter(|word| *word != "--help" && !docs.contains(&format!("`{word}")));
+    report(&missing.map(|word| format!("docs/operations.md lacks `{word}`")).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let reasons = read("docs/adr/0001-dependencies.md");
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("[workspace.dependencies]").nth(1).and_then(|text| text.split("\n[").next());
+    let names = section.expect("a section of dependencies").lines().filter_map(|line| line.split_once(" = "));
+    let foreign = names.filter(|(_, value)| !value.contains("path ="));
+    let missing = foreign.filter(|(name, _)| !reasons.contains(&format!("| `{name}` |")));
+    report(&missing.map(|(name, _)| format!("docs/adr/0001-dependencies.md lacks {name}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_names_a_registry_or_a_machine() {
+    // In pieces, or this file would find itself.
+    let registries = ["crates.%io", "npmjs.%org", "pypi.%org", "golang.%org", "maven.%org", "apache.%org/maven"];
+    let places = ["/wo%rk/main", "/wo%rk/wt", "/wo%rk/shared", "/ro%ot/", "/home/%", "/tmp/target%-", "deb.debian.%org"];
+    let words: Vec<_> = registries.iter().chain(&places).map(|word| word.replace('%', "")).collect();
+    let mut findings = Vec::new();
+    for file in tree().iter().filter(|file| file.path != "Cargo.lock" && !file.path.starts_with("perf/runs/")) {
+        for (number, line) in file.text.lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(word.as_str())) {
+                findings.push(format!("{}:{}: names {word}", file.path, number + 1));
+            }
+        }
+    }
+    report(&findings);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut findings = Vec::new();
+    for file in tree().iter().filter(|file| file.path.ends_with(".md")) {
+        let here = root().join(&file.path);
+        let here = here.parent().expect("a folder");
+        for target in file.text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let inside = !target.is_empty() && !target.contains("://") && !target.contains(char::is_whitespace);
+            if inside && !here.join(target).exists() {
+                findings.push(format!("{}: {target} does not exist", file.path));
+            }
+        }
+    }
+    report(&findings);
+}
+
+#[test]
+fn the_changelog_keeps_its_form() {
+    let text = read("CHANGELOG.md");
+    let mut findings = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("### ")) {
+        if !matches!(line, "### Performance" | "### Features" | "### Fixes" | "### Internals") {
+            findings.push(format!("CHANGELOG.md: no such section: {line}"));
+        }
+    }
+    if !text.contains("\n## ") {
+        findings.push("CHANGELOG.md: no release".to_owned());
+    }
+    report(&findings);
+}
