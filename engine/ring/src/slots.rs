@@ -19,7 +19,7 @@ pub(crate) struct SlotTable {
 struct State {
     generation: u32,
     /// Ops begun and not ended.
-    ops: u16,
+    ops: u32,
     open: bool,
     closing: bool,
     receiving: bool,

@@ -7,7 +7,7 @@ use io_uring::{IoUring, Probe, opcode};
 use super::errno_of;
 use crate::{Errno, SetupError};
 
-/// Sizes of a ring. The memory is `buffers * buffer_bytes` plus about 80 bytes an entry, 16 a completion and 8 a slot.
+/// Sizes of a ring. The memory is `buffers * buffer_bytes` plus about 80 bytes an entry, 16 a completion, 12 a slot and 40 an op in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// Submission queue entries, a power of two up to 32,768. Larger batches are split, so this is the size of the
