@@ -248,3 +248,11 @@ fn other_commands_and_help_take_no_settings() {
 fn the_command_is_consistent() {
     Cli::command().debug_assert();
 }
+
+#[test]
+fn the_predecessors_topics_are_a_valid_file() {
+    let args = Case { file: Some(include_str!("../../../../deploy/odin.toml")), ..Case::default() }.args();
+    assert_eq!(args.file_routes.len(), 8);
+    let trades = &args.file_routes[0];
+    assert!(trades.template.could_make(&trades.topic, "BTC.trade"));
+}
