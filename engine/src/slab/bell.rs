@@ -1,47 +1,87 @@
-//! The sleeping flag.
+//! The sleeping flag: wakes a thread that sleeps, and is one load when it does not.
+//!
+//! The owner sets the flag and then looks again at everything that could have been published for it (tail, floor,
+//! inbox); a publisher publishes and then looks at the flag. Each stores and then loads what the other stores, so each
+//! needs a sequentially consistent fence in between: with them at least one of the two sees the other's store, and no
+//! letter lies in front of a thread that sleeps. (Acquire and release alone let both miss. Loom proves it with the fences,
+//! and finds the deadlock when the owner does not look at the floor: `engine/slab-check`.)
 
-use std::{
-    fmt,
-    sync::{OnceLock, atomic::AtomicBool},
-};
+use std::{fmt, sync::OnceLock};
 
-/// Wakes a thread that sleeps, and costs next to nothing while it does not.
+use super::sync::{AtomicBool, Ordering, fence};
+
+/// How a thread is woken; called from any thread.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Wakes its owner when rung, if it sleeps.
+///
+/// ```no_run
+/// # use engine::slab::{Bell, Reader};
+/// # fn wait(bell: &Bell, reader: &Reader, read: u64, inbox: &flume::Receiver<()>, sleep: impl Fn()) {
+/// bell.about_to_sleep();
+/// if reader.tail() == read && reader.asked_floor() == reader.floor() && inbox.is_empty() {
+///     sleep();
+/// }
+/// bell.awake();
+/// # }
+/// ```
 pub struct Bell {
     sleeping: AtomicBool,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    wake: OnceLock<Wake>,
 }
 
 impl Bell {
     /// A bell that calls `wake` when it is rung while its owner sleeps.
     #[must_use]
-    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { sleeping: AtomicBool::new(false), wake: OnceLock::from(wake) }
+    pub fn new(wake: Wake) -> Self {
+        let bell = Self::unset();
+        bell.arm(wake);
+        bell
     }
 
-    /// A bell whose owner does not exist yet.
+    /// A bell whose owner does not exist yet. To ring it does nothing: it has nobody to wake.
     #[must_use]
     pub fn unset() -> Self {
         Self { sleeping: AtomicBool::new(false), wake: OnceLock::new() }
     }
 
     /// Says how the owner is woken; by the owner, before it first sleeps.
-    pub fn arm(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        todo!("{:?} {}", self, self.wake.set(wake).is_ok())
+    ///
+    /// # Panics
+    /// The second time.
+    pub fn arm(&self, wake: Wake) {
+        assert!(self.wake.set(wake).is_ok(), "a bell has one owner");
     }
 
-    /// After publishing: wakes the owner if it sleeps.
+    /// The publisher's, behind what it has published: wakes the owner if it sleeps, once.
     pub fn ring(&self) {
-        todo!("{:?}", self)
+        fence(Ordering::SeqCst);
+        // The load first: a bell is rung often and its owner seldom asleep, and a swap would take the line each time.
+        // Acquire pairs with the owner's release, so that a bell seen sleeping is also seen armed.
+        if self.sleeping.load(Ordering::Relaxed)
+            && self.sleeping.swap(false, Ordering::Acquire)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
     }
 
-    /// The owner's: call, look at everything again, and only then sleep.
+    /// The owner's: after it, it looks again at tail, floor and inbox, and only then sleeps.
     pub fn about_to_sleep(&self) {
-        todo!("{:?}", self)
+        self.set(true);
+        fence(Ordering::SeqCst);
     }
 
     /// The owner's: it does not sleep after all, or no longer.
     pub fn awake(&self) {
-        todo!("{:?}", self)
+        self.set(false);
+    }
+
+    /// Swaps, so that every change of the flag follows on the one before. (Stores would do: a publisher's swap comes
+    /// right behind the `true` it has read, and so before whatever the owner stores next. But loom does not know that,
+    /// and what runs should be what was proven.)
+    fn set(&self, sleeping: bool) {
+        self.sleeping.swap(sleeping, Ordering::Release);
     }
 }
 

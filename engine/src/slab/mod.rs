@@ -1,18 +1,64 @@
 //! The slab: a log in memory. One writer (ingest) appends encoded frames, every shard's ring reads them in place.
 //!
-//! Bytes lie back to back in one circular region a wire format; the index is one circular array. Publication is one
-//! release store of the tail. Reclaiming is a protocol: the writer publishes a floor, every reader acknowledges it, and
-//! only then is anything below it overwritten (docs/DESIGN.md, "The slab is a log").
+//! ```text
+//!              overwritten   given back   readable by all                        not yet published
+//!             ............. ------------ ====================================== ..................
+//!   sequence              ^            ^                                      ^                  ^
+//!                     reclaimed      floor                                   tail       Writer::tail
+//! ```
+//!
+//! Bytes lie back to back in one circular region a wire format ([`region`]); the index is one circular array of entries
+//! with checkpoints ([`index`]); large frames are blocks of their own ([`blocks`]). Publication is one release store of the
+//! tail. Reclaiming is a protocol ([`eighths`]): the writer asks for a floor, every reader acknowledges it when it no
+//! longer needs what lies below, and only then is that overwritten. A reader that does not acknowledge stops the writer;
+//! nothing is ever read after it was overwritten (docs/DESIGN.md, "The slab is a log").
+//!
+//! This is one of the homes of unsafe code. What makes its face safe is written down once, at the `Sync` of [`log`], and
+//! checked three ways: against a naive model (`tests/model.rs`), by threads that run into each other
+//! (`tests/threads.rs`, also under Miri), and in all interleavings (loom, `engine/slab-check`).
+//!
+//! ```
+//! # use engine::slab::{Frame, Full, Meta, NATIVE, Sizes, slab};
+//! let sizes = Sizes { bytes: 1 << 20, entries: 8192, checkpoint: 1024, large_frame_bytes: 64 << 10, blocks_bytes: 1 << 20 };
+//! let (mut writer, mut readers) = slab(sizes, 1);
+//! let reader = &mut readers[0];
+//!
+//! let meta = Meta { channel: 0, source: 0, offset: 41, ts_ms: 0, ingest_ns: 0 };
+//! let sequence = writer.append(meta, [b"\x81\x02{}"])?;
+//! writer.publish();
+//!
+//! assert_eq!(reader.tail(), sequence + 1);
+//! assert_eq!(reader.bytes(sequence, NATIVE).bytes(), b"\x81\x02{}");
+//! let mut positions = Vec::new();
+//! reader.positions_at(reader.tail(), &mut positions);
+//! assert_eq!(positions, [42]);
+//!
+//! // Between two batches of sends, once nothing below it is needed:
+//! reader.acknowledge(reader.asked_floor());
+//! # Ok::<(), Full>(())
+//! ```
 
 mod bell;
 mod blocks;
+mod eighths;
+mod index;
+mod log;
+mod memory;
 mod reader;
+mod region;
+mod sync;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 mod writer;
+
+use std::sync::Arc;
 
 use thiserror::Error;
 
+use self::log::Log;
 pub use self::{
-    bell::Bell,
+    bell::{Bell, Wake},
     blocks::{Block, Frame},
     reader::Reader,
     writer::Writer,
@@ -30,28 +76,59 @@ pub const NO_CHANNEL: u32 = u32::MAX;
 pub struct Sizes {
     /// Bytes of a region.
     pub bytes: usize,
-    /// Entries of the index, a power of two, at least 8,192 (tests under loom and model may go lower).
+    /// Entries of the index, a power of two, more than `checkpoint` by at least 8.
     pub entries: usize,
-    /// Entries between two checkpoints (1,024).
+    /// Entries between two checkpoints, a power of two (1,024).
     pub checkpoint: usize,
-    /// Frames above this many bytes live in blocks.
+    /// Frames above this many bytes live in blocks. At most a sixteenth of `bytes`.
     pub large_frame_bytes: usize,
-    /// Bytes of blocks at most.
+    /// Bytes of blocks at most; a single frame may exceed them while there is no other block.
     pub blocks_bytes: usize,
 }
 
-/// Where a frame lies: a range of the region's virtual bytes (never split by the end), or a block.
+/// Takes and touches the memory of a slab; one writer, and a reader for each shard, by its number.
+///
+/// # Panics
+/// On sizes at odds with each other, see [`Sizes`].
+#[must_use]
+pub fn slab(sizes: Sizes, readers: usize) -> (Writer, Vec<Reader>) {
+    let writer = |log| Writer::new(log, &sizes);
+    let log = Arc::new(Log::new(&sizes, readers));
+    let readers = (0..readers).map(|number| Reader::new(Arc::clone(&log), number)).collect();
+    (writer(log), readers)
+}
+
+/// Where a frame lies: a range of the region's virtual bytes, or a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
+    /// The virtual byte it begins at; or, with [`Place::BLOCK`], the block's running number.
     begin: u64,
     len: u32,
 }
 
 impl Place {
+    /// No frame.
+    const NONE: Self = Self { begin: 0, len: 0 };
+    const BLOCK: u64 = 1 << 63;
+
+    fn region(begin: u64, len: u32) -> Self {
+        Self { begin, len }
+    }
+
+    fn block(number: u64, len: u32) -> Self {
+        Self { begin: number | Self::BLOCK, len }
+    }
+
+    fn block_number(&self) -> Option<u64> {
+        (self.begin & Self::BLOCK != 0).then_some(self.begin & !Self::BLOCK)
+    }
+
     /// Whether this frame lies right behind the other in the region, so that both leave as one slice.
     #[must_use]
     pub fn follows(&self, previous: &Self) -> bool {
-        self.begin == previous.begin + u64::from(previous.len)
+        previous.len > 0
+            && previous.block_number().is_none()
+            && self.begin == previous.begin + u64::from(previous.len)
     }
 
     /// Bytes of the frame; 0: none.
@@ -75,10 +152,28 @@ pub struct Entry {
     pub ts_ms: i64,
     /// When ingest read it, ns of the monotonic clock.
     pub ingest_ns: u64,
-    /// Running number of the eighth it lies in.
+    /// Running number of the eighth it lies in; floors are begins of eighths. Wraps.
     pub eighth: u32,
     /// Place per format; length 0: none.
     pub frames: [Place; FORMATS],
+}
+
+impl Entry {
+    /// What the index is filled with at start.
+    const VACANT: Self = Self {
+        channel: NO_CHANNEL,
+        source: 0,
+        offset: 0,
+        ts_ms: 0,
+        ingest_ns: 0,
+        eighth: 0,
+        frames: [Place::NONE; FORMATS],
+    };
+
+    fn new(meta: Meta, eighth: u32, frames: [Place; FORMATS]) -> Self {
+        let Meta { channel, source, offset, ts_ms, ingest_ns } = meta;
+        Self { channel, source, offset, ts_ms, ingest_ns, eighth, frames }
+    }
 }
 
 /// What the writer gives for an entry.
@@ -100,9 +195,3 @@ pub struct Meta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the slab is full up to the acknowledged floor")]
 pub struct Full;
-
-/// Takes and touches the memory of a slab; one writer, and a reader for each shard.
-#[must_use]
-pub fn slab(sizes: Sizes, readers: usize) -> (Writer, Vec<Reader>) {
-    todo!("{sizes:?} {readers}")
-}
