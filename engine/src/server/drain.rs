@@ -9,13 +9,15 @@
 
 use std::time::Duration;
 
-use super::{Notice, Server, Summary, Thread};
+use super::{Server, Summary, Thread};
 use crate::{accept::Phase, clock::Now, error::Error, mail::ToIngest, mail::ToShard};
 
 /// How long the accept ring may take to obey a phase; it needs a millisecond.
 const OBEY_MS: u64 = 1_000;
 /// At most this much of the time is spread over the closes.
 const JITTER_MS_MAX: u64 = 10_000;
+/// How many connections are closed in a millisecond of jitter: a thousand a second come back elsewhere.
+const CLOSES_A_MS: usize = 1;
 /// Kept at the end of the time for a hard stop.
 const STOP_MS: u64 = 1_000;
 /// For the accept ring's last refusals.
@@ -71,14 +73,16 @@ impl Server {
     }
 
     fn end_shards(&mut self, timeout_ms: u64, deadline_ms: u64) {
-        let jitter_ms = (timeout_ms / 2).min(JITTER_MS_MAX);
+        let spread_ms = u64::try_from(self.loads() / CLOSES_A_MS).unwrap_or(u64::MAX);
+        let jitter_ms = spread_ms.min(timeout_ms / 2).min(JITTER_MS_MAX);
         let stop_ms = deadline_ms.saturating_sub(STOP_MS.min(timeout_ms / 4));
-        let stopped = self.deliver(|| ToShard::Drain { jitter_ms }, stop_ms);
-        if stopped {
-            return;
-        }
-        for shard in self.threads.shards() {
-            tracing::warn!(shard, "not drained in time: its connections are cut");
+        if !self.stop {
+            if self.deliver(|| ToShard::Drain { jitter_ms }, stop_ms) {
+                return;
+            }
+            for shard in self.threads.shards() {
+                tracing::warn!(shard, "not drained in time: its connections are cut");
+            }
         }
         if !self.deliver(|| ToShard::Stop, Now::read().mono_ms() + STOP_MS) {
             let late: Vec<String> = self.threads.shards().map(|shard| format!("shard-{shard}")).collect();
@@ -88,6 +92,7 @@ impl Server {
 
     /// Gives each running shard a letter, as soon as its inbox takes it, and waits for all of them to end.
     fn deliver(&mut self, letter: impl Fn() -> ToShard<std::os::fd::OwnedFd>, until_ms: u64) -> bool {
+        let is_stop = matches!(letter(), ToShard::Stop);
         let mut owed: Vec<usize> = self.threads.shards().collect();
         loop {
             owed.retain(|&shard| {
@@ -108,12 +113,11 @@ impl Server {
                 return false;
             }
             let wait = if owed.is_empty() { left } else { left.min(RETRY) };
-            match self.control.next(Some(wait)) {
-                Some(Notice::Stop) => return false,
-                Some(notice) => {
-                    self.note(notice);
-                }
-                None => {}
+            if let Some(notice) = self.control.next(Some(wait)) {
+                self.note(notice);
+            }
+            if self.stop && !is_stop {
+                return false;
             }
         }
     }

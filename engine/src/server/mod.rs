@@ -66,7 +66,8 @@ pub fn run(config: Config, control: Control) -> Result<Summary, Error> {
     let listeners = Listeners::bind(&config)?;
     let addresses = listeners.addresses()?;
     let mut server = Server::start(&config, control, listeners)?;
-    tracing::info!(public = %addresses.public, admin = ?addresses.admin, "listening");
+    let admin = addresses.admin.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    tracing::info!(public = %addresses.public, admin, "listening");
     server.tell(Event::Listening(addresses));
     server.supervise();
     server.drain(config.drain_timeout)
@@ -117,6 +118,8 @@ struct Server {
     reports: Vec<Option<shard::Report>>,
     /// The first thing that went wrong.
     failure: Option<Error>,
+    /// The drain is to be skipped.
+    stop: bool,
     began: Now,
 }
 
@@ -147,6 +150,7 @@ impl Server {
             control,
             reports: vec![None; config.shards],
             failure: None,
+            stop: false,
             began: Now::read(),
         };
         let catalog = SharedCatalog::default();
@@ -293,7 +297,10 @@ impl Server {
         match notice {
             Notice::ShardReady => return false,
             Notice::Drain => tracing::info!("draining"),
-            Notice::Stop => tracing::info!("stopping"),
+            Notice::Stop => {
+                tracing::info!("stopping");
+                self.stop = true;
+            }
             Notice::Ended(thread, outcome) => {
                 self.threads.join(thread);
                 match outcome {

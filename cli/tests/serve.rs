@@ -1,0 +1,248 @@
+//! `uringcast serve` as a process: exit codes, what it says when a setting is wrong, signals.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    io::{BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    time::Duration,
+};
+
+use kafka::MockCluster;
+
+const ROUTE: [&str; 2] = ["--route", "trades={key}"];
+
+/// The binary with none of the environment's settings, on ports of its own.
+fn uringcast(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uringcast"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("URINGCAST_")
+            || matches!(name.as_str(), "WS_MAX_CONNECTIONS" | "KAFKA_BROKERS" | "LOG_LEVEL")
+        {
+            command.env_remove(name);
+        }
+    }
+    command.args([
+        "serve",
+        "--lb-addr",
+        "127.0.0.1:0",
+        "--admin-addr",
+        "127.0.0.1:0",
+        "--slab-size",
+        "16MiB",
+    ]);
+    command
+        .args(["--slab-entries", "8192", "--slab-large-frame", "16KiB", "--brokers", "127.0.0.1:1"])
+        .args(args);
+    command
+}
+
+/// A run that is expected to end by itself: exit code and what it said.
+fn ended(command: &mut Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(stdout.is_empty(), "stdout is not for messages");
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A server in a process of its own.
+struct Server {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .args(["--log-format", "json"])
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let line = next(&mut log, "listening");
+        let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
+        Self { child, public: address("public"), admin: address("admin"), log }
+    }
+
+    /// Waits for a log line.
+    fn wait_for(&mut self, message: &str) -> serde_json::Value {
+        next(&mut self.log, message)
+    }
+
+    fn signal(&self, name: &str) {
+        let killed =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// The exit code, and the rest of the log.
+    fn end(mut self) -> (i32, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+impl Drop for Server {
+    /// A test that fails leaves no server behind. (One that has ended is not there to be killed.)
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next line of a log with this message. Every line before must be an object too.
+fn next(log: &mut impl std::io::BufRead, message: &str) -> serde_json::Value {
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the log ends before \"{message}\"");
+        let line: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        if line["message"].as_str().is_some_and(|text| text.starts_with(message)) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_exit_code_2_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("u.toml");
+    std::fs::write(&file, "[limits]\nchanels = 5\n").unwrap();
+    let file = file.to_str().unwrap();
+    let typed: [(&[&str], &[&str]); 8] = [
+        (&["--shards", "none"], &["--shards"]),
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["--route", "trades={kex}"], &["--route", "{kex}"]),
+        (&["--cores", "9999"], &["9999"]),
+        (&["--config", file], &["u.toml", "limits.chanels", "limit-channels"]),
+        (&["--config", "/no/such.toml"], &["/no/such.toml"]),
+        (&["--kafka", "no.such.property=1"], &["no.such.property"]),
+        (&["--kafka", "sasl.password=@file:/no/such/secret"], &["/no/such/secret"]),
+    ];
+    for (args, said) in typed {
+        let (code, text) = ended(uringcast(&ROUTE).args(args));
+        assert_eq!(code, 2, "{args:?}: {text}");
+        for words in said {
+            assert!(text.contains(words), "{args:?}: {text}");
+        }
+    }
+    let (code, text) = ended(uringcast(&ROUTE).env("WS_MAX_CONNECTIONS", "lots"));
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--max-connections") && text.contains("WS_MAX_CONNECTIONS"), "{text}");
+    let (code, text) = ended(&mut uringcast(&[]));
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--route"), "a server without a route says how to name one: {text}");
+}
+
+#[test]
+fn settings_at_odds_are_exit_code_2() {
+    let (code, text) = ended(uringcast(&ROUTE).args(["--limit-record-value", "2MiB"]));
+    assert_eq!(code, 2);
+    assert!(text.contains("record value") && text.contains("sixteenth"), "{text}");
+}
+
+#[test]
+fn a_taken_port_is_exit_code_1_and_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--lb-addr", "--admin-addr"] {
+        let (code, text) = ended(uringcast(&ROUTE).args([flag, &address]));
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains(&address) && text.contains("taken"), "{text}");
+    }
+}
+
+#[test]
+fn the_predecessors_flags_and_variables_work() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uringcast"));
+    command.args([
+        "serve",
+        "-shards",
+        "1",
+        "-lb-addr=127.0.0.1:0",
+        "--admin-addr",
+        "127.0.0.1:0",
+        "--route",
+        "trades={key}",
+    ]);
+    command.env("WS_MAX_CONNECTIONS", "77").env("KAFKA_BROKERS", "127.0.0.1:1").env("LOG_LEVEL", "info");
+    let server = Server::start(&mut command);
+    let metrics = get(server.admin, "/metrics");
+    assert!(metrics.contains("uringcast_shard_capacity{shard=\"0\"} 77"), "{metrics}");
+    assert!(!metrics.contains("shard=\"1\""));
+    server.signal("TERM");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn either_signal_drains_and_exits_0() {
+    let cluster = MockCluster::start(1).unwrap();
+    cluster.create_topic("trades", 1).unwrap();
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(uringcast(&ROUTE).args(["--brokers", &cluster.bootstrap()]));
+        server.wait_for("ready");
+        let mut client = upgraded(server.public);
+        server.signal(signal);
+        // A close frame with 1001 and the end, whatever came before.
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).unwrap();
+        assert!(bytes.windows(2).any(|pair| pair == [0x03, 0xe9]), "{bytes:?}");
+        let (code, log) = server.end();
+        assert_eq!(code, 0, "{log}");
+        assert!(log.contains("nothing is held"), "{log}");
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+}
+
+#[test]
+fn without_brokers_it_waits_says_so_and_drains() {
+    let mut server = Server::start(&mut uringcast(&ROUTE));
+    let health = get(server.admin, "/health");
+    assert!(health.contains("\"starting\""), "{health}");
+    server.signal("TERM");
+    server.wait_for("draining");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let cluster = MockCluster::start(1).unwrap();
+    cluster.create_topic("trades", 1).unwrap();
+    let mut server =
+        Server::start(uringcast(&ROUTE).args(["--brokers", &cluster.bootstrap(), "--drain-timeout", "60s"]));
+    server.wait_for("ready");
+    // Clients that answer no close frame keep the drain busy.
+    let clients: Vec<TcpStream> = (0..50).map(|_| upgraded(server.public)).collect();
+    server.signal("TERM");
+    server.wait_for("draining");
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, 1, "{log}");
+    assert!(!log.contains("drained"), "{log}");
+    drop(clients);
+}
+
+fn upgraded(server: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    stream
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
