@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::client::now;
 use crate::native::{partition_number, topic_name};
 use crate::settings::Role;
 use crate::watch::Watch;
@@ -90,19 +91,45 @@ impl Admin {
         }
     }
 
-    /// Replaces all of a topic's own settings by these.
+    /// Replaces all of a topic's own settings by these, and waits until they are seen.
+    ///
+    /// rdkafka 0.39 drops the broker's verdict on each topic, so a refusal shows only by the settings not changing
+    /// within two seconds.
     pub fn alter_topic(&self, name: &str, config: &[(&str, &str)], timeout: Duration) -> Result<(), Error> {
         checked(name)?;
         let mut alter = AlterConfig::new(ResourceSpecifier::Topic(name));
         for (key, value) in config {
             alter = alter.set(key, value);
         }
-        let results = block_on(self.client.alter_configs([&alter], &options(timeout)));
-        match results.map_err(|error| failed(&error))?.into_iter().next() {
-            Some(Ok(_)) => Ok(()),
-            Some(Err((_, code))) => Err(failed(&KafkaError::AdminOp(code))),
-            None => Err(Error::Client("no answer for the topic".to_owned())),
+        block_on(self.client.alter_configs([&alter], &options(timeout))).map_err(|error| failed(&error))?;
+        let deadline = now() + timeout.min(Duration::from_secs(2));
+        while let Some(key) = self.differing(name, config, timeout)? {
+            if now() >= deadline {
+                return Err(Error::Refused(format!("setting {key} of topic {name} was not taken")));
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
         }
+        Ok(())
+    }
+
+    /// The first of these settings that the topic does not have.
+    fn differing<'a>(
+        &self,
+        name: &str,
+        config: &[(&'a str, &str)],
+        timeout: Duration,
+    ) -> Result<Option<&'a str>, Error> {
+        let results =
+            block_on(self.client.describe_configs([&ResourceSpecifier::Topic(name)], &options(timeout)));
+        let described = match results.map_err(|error| failed(&error))?.into_iter().next() {
+            Some(Ok(described)) => described,
+            Some(Err(code)) => return Err(failed(&KafkaError::AdminOp(code))),
+            None => return Err(Error::Client("no answer for the topic".to_owned())),
+        };
+        let has = |key: &str, value: &str| {
+            described.get(key).is_some_and(|entry| entry.value.as_deref() == Some(value))
+        };
+        Ok(config.iter().find(|(key, value)| !has(key, value)).map(|(key, _)| *key))
     }
 }
 

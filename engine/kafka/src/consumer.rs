@@ -102,7 +102,7 @@ impl Consumer {
     }
 
     /// Reads a partition from `offset` (0 or more) on; `tag` comes back with each of its records. Asks no broker: an
-    /// offset or a topic that is not there shows as a [`Delivery`].
+    /// offset that is not there shows as a [`Delivery`], a partition that is not there as a [`BrokerEvent::Other`].
     pub fn assign(&mut self, topic: &str, partition: u32, offset: i64, tag: u32) -> Result<(), Error> {
         let c_name =
             topic_name(topic).ok_or_else(|| Error::Unknown(format!("{topic:?} is no topic name")))?;

@@ -48,7 +48,10 @@ pub enum TopicError {
 impl Error {
     /// Judges a failed request. `trouble` is what the connection last said, if anything.
     pub(crate) fn from_request(error: &KafkaError, trouble: Option<&str>) -> Self {
-        let Some(code) = error.rdkafka_error_code() else { return Self::from_creation(error) };
+        // rdkafka leaves this kind out of `rdkafka_error_code`.
+        let code =
+            if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() };
+        let Some(code) = code else { return Self::from_creation(error) };
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "librdkafka has 200 codes; the rest are broker's refusals"
@@ -63,11 +66,11 @@ impl Error {
             | RDKafkaErrorCode::WaitingForCoordinator
             | RDKafkaErrorCode::LeaderNotAvailable
             | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SSL => Self::Unreachable(with_trouble(&code.to_string(), trouble)),
+            | RDKafkaErrorCode::SSL => Self::Unreachable(with_trouble(&words(code), trouble)),
             RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicOrPartition => Self::Unknown(code.to_string()),
-            _ => Self::Refused(code.to_string()),
+            | RDKafkaErrorCode::UnknownTopicOrPartition => Self::Unknown(words(code)),
+            _ => Self::Refused(words(code)),
         }
     }
 
@@ -97,6 +100,15 @@ impl From<Error> for TopicError {
     }
 }
 
+/// librdkafka's words for a code; rdkafka puts its own name of it before them.
+fn words(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    match text.split_once(" (").and_then(|(_, words)| words.strip_suffix(')')) {
+        Some(words) => words.to_owned(),
+        None => text,
+    }
+}
+
 /// librdkafka's word and, in brackets, what the connection last said.
 pub(crate) fn with_trouble(word: &str, trouble: Option<&str>) -> String {
     trouble.map_or_else(|| word.to_owned(), |trouble| format!("{word} ({trouble})"))
@@ -112,6 +124,13 @@ fn property_named_in(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_speak_librdkafkas_words() {
+        assert_eq!(words(RDKafkaErrorCode::BrokerTransportFailure), "Local: Broker transport failure");
+        let words = words(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(words, "Broker: Topic authorization failed");
+    }
 
     #[test]
     fn a_property_is_found_in_prose() {

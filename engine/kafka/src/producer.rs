@@ -100,7 +100,7 @@ impl ProducerContext for Reports {
         // Only failures are reported (`delivery.report.only.error`).
         if let Err((error, _)) = result {
             self.failed.fetch_add(1, Ordering::Relaxed);
-            self.watch.fail(format!("a record was not delivered: {error}"));
+            self.watch.fail(&format!("a record was not delivered: {error}"));
         }
     }
 }

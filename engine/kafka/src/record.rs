@@ -44,8 +44,8 @@ pub enum Delivery<'a> {
         /// librdkafka's words.
         text: &'a str,
     },
-    /// Another trouble of one partition, such as a deleted topic or a batch that cannot be read. librdkafka goes on
-    /// trying by itself.
+    /// Another trouble of one partition, such as no right to read it or a batch that cannot be read. librdkafka goes
+    /// on trying by itself. (A partition that is not there comes as [`crate::BrokerEvent::Other`].)
     Error {
         /// The partition's tag.
         tag: u32,

@@ -54,8 +54,6 @@ const COMMON: Properties = &[
     ("socket.timeout.ms", "20000"),
     ("socket.keepalive.enable", "true"),
     ("socket.nagle.disable", "true"),
-    // The broker closing an idle connection is no news.
-    ("log.connection.close", "false"),
     // KIP-714: we have metrics of our own.
     ("enable.metrics.push", "false"),
 ];
@@ -71,6 +69,8 @@ const CONSUMER: Properties = &[
     // A real broker answers as soon as it has a record; the mock always waits it out, and an idle broker is asked
     // this often.
     ("fetch.wait.max.ms", "20"),
+    // How long a topic that the cluster does not name may still be on its way through it before that is told.
+    ("topic.metadata.propagation.max.ms", "2000"),
     // How long fetching pauses when the queue was full; librdkafka's second is far too long for a live feed.
     ("fetch.queue.backoff.ms", "20"),
     // Prefetched memory: since all partitions share one queue these bound all of it, up to one response a broker.

@@ -11,8 +11,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 /// More are dropped, the oldest first: a caller that never asks must not cost memory.
 const EVENTS_MAX: usize = 256;
+/// How many different failures are told once only.
+const TOLD_MAX: usize = 32;
 
-/// What happened to the connection with the brokers.
+/// What happened to the connection with the brokers. The same failure is told once, until a broker has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerEvent {
     /// No broker is connected. Retried for ever; `Up` ends it.
@@ -25,7 +27,8 @@ pub enum BrokerEvent {
     AuthFailed(String),
     /// TLS failed: unknown CA, wrong host name, bad certificate, or no TLS on that port. Retried for ever.
     TlsFailed(String),
-    /// Anything else that librdkafka reports as an error of the client.
+    /// Anything else that librdkafka reports as an error, such as an assigned partition that the cluster does not
+    /// have (any more): the text names it, as `TOPIC [PARTITION]: ...`.
     Other(String),
 }
 
@@ -42,6 +45,8 @@ struct State {
     down: bool,
     /// The last thing that went wrong, until something works: tells what a time-out does not.
     trouble: Option<String>,
+    /// What has been told since then: the same failure comes back with every attempt to connect.
+    told: Vec<String>,
 }
 
 impl State {
@@ -52,28 +57,48 @@ impl State {
         self.events.push_back(event);
     }
 
-    fn failed(&mut self, code: Option<RDKafkaErrorCode>, text: String) {
-        let event = match code {
-            Some(RDKafkaErrorCode::AllBrokersDown) => {
-                if self.down {
-                    return;
-                }
-                self.down = true;
-                return self
-                    .push(BrokerEvent::Down(crate::error::with_trouble(&text, self.trouble.as_deref())));
+    fn failed(&mut self, code: Option<RDKafkaErrorCode>, text: &str) {
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            if !std::mem::replace(&mut self.down, true) {
+                let text = crate::error::with_trouble("no broker is connected", self.trouble.as_deref());
+                self.push(BrokerEvent::Down(text));
             }
-            Some(RDKafkaErrorCode::Authentication) => BrokerEvent::AuthFailed(text.clone()),
-            Some(RDKafkaErrorCode::SSL) => BrokerEvent::TlsFailed(text.clone()),
+            return;
+        }
+        let text = without_circumstances(text);
+        self.trouble = Some(text.to_owned());
+        if self.told.iter().any(|told| told == text) {
+            return;
+        }
+        if self.told.len() < TOLD_MAX {
+            self.told.push(text.to_owned());
+        }
+        // TLS spoken to a plain listener is for librdkafka a broken connection like any other.
+        let tls = text.contains("SSL handshake");
+        let text = text.to_owned();
+        self.push(match code {
+            Some(RDKafkaErrorCode::Authentication) => BrokerEvent::AuthFailed(text),
+            Some(RDKafkaErrorCode::SSL) => BrokerEvent::TlsFailed(text),
+            Some(RDKafkaErrorCode::BrokerTransportFailure) if tls => BrokerEvent::TlsFailed(text),
             Some(
                 RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut,
-            ) => BrokerEvent::Lost(text.clone()),
-            _ => BrokerEvent::Other(text.clone()),
-        };
-        self.trouble = Some(text);
-        self.push(event);
+            ) => BrokerEvent::Lost(text),
+            _ => BrokerEvent::Other(text),
+        });
     }
+
+    /// A connection broke. If librdkafka finds that bad enough it comes as an error event too, and that one is told.
+    /// A close by the broker's wish is not, but it is the reason if nothing is connected afterwards.
+    fn broke(&mut self, text: &str) {
+        self.trouble = Some(without_circumstances(text).to_owned());
+    }
+}
+
+/// A failure's text without how long it took and how often it came: these differ each time, and say little.
+fn without_circumstances(text: &str) -> &str {
+    text.split_once(" (after ").map_or(text, |(before, _)| before)
 }
 
 impl Watch {
@@ -90,6 +115,7 @@ impl Watch {
     pub(crate) fn answered(&self) {
         let mut state = self.state();
         state.trouble = None;
+        state.told.clear();
         if std::mem::take(&mut state.down) {
             state.push(BrokerEvent::Up);
         }
@@ -106,19 +132,21 @@ impl Watch {
     }
 
     /// Tells of a failure that did not come through librdkafka's error event.
-    pub(crate) fn fail(&self, text: String) {
+    pub(crate) fn fail(&self, text: &str) {
         self.state().failed(None, text);
     }
 }
 
 impl ClientContext for Watch {
-    /// Each failed connection is told twice, here and as an error event. The event is what gets handled, and logged
-    /// by whoever handles it; this copy is for debugging.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            _ if matches!(facility, "FAIL" | "ERROR") => {
-                tracing::debug!(target: "kafka", "{facility}: {message}")
+            _ if facility == "FAIL" => {
+                tracing::debug!(target: "kafka", "{facility}: {message}");
+                self.state().broke(message.split_once("]: ").map_or(message, |(_, text)| text));
             }
+            // That a topic or partition is gone is put into the partition's queue as a general error, and the batch
+            // calls have no other way to tell of those than this line.
+            _ if facility == "ERROR" => self.fail(without_origin(message)),
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
@@ -132,11 +160,20 @@ impl ClientContext for Watch {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.state().failed(error.rdkafka_error_code(), reason.to_owned());
+        self.state().failed(error.rdkafka_error_code(), reason);
     }
 }
 
 impl ConsumerContext for Watch {}
+
+/// A log line without its beginning, `[thrd:app]: uringcast#consumer-1: `.
+fn without_origin(message: &str) -> &str {
+    let Some((origin, rest)) = message.split_once("]: ") else { return message };
+    if !origin.starts_with("[thrd:") {
+        return message;
+    }
+    rest.split_once(": ").map_or(rest, |(_, text)| text)
+}
 
 #[cfg(test)]
 mod tests {
@@ -147,25 +184,63 @@ mod tests {
     }
 
     #[test]
-    fn down_is_told_once_and_ends_with_up() {
+    fn failures_are_told_once_until_a_broker_answers() {
         let watch = Watch::default();
-        error(&watch, RDKafkaErrorCode::BrokerTransportFailure, "refused");
+        let lost = |text: &str| error(&watch, RDKafkaErrorCode::BrokerTransportFailure, text);
+        lost("b1: refused (after 1ms in state CONNECT)");
         error(&watch, RDKafkaErrorCode::AllBrokersDown, "1/1 down");
+        lost("b1: refused (after 2ms in state CONNECT, 9 identical error(s) suppressed)");
         error(&watch, RDKafkaErrorCode::AllBrokersDown, "1/1 down");
         assert!(watch.is_down());
-        assert_eq!(watch.trouble().as_deref(), Some("refused"));
+        assert_eq!(watch.trouble().as_deref(), Some("b1: refused"));
         watch.answered();
         watch.answered();
         assert_eq!(watch.trouble(), None);
+        let first = BrokerEvent::Lost("b1: refused".into());
+        let down = BrokerEvent::Down("no broker is connected (b1: refused)".into());
+        assert_eq!(watch.take(), [first.clone(), down, BrokerEvent::Up]);
+        assert!(!watch.is_down() && watch.take().is_empty());
+        lost("b1: refused (after 3ms in state CONNECT)");
+        assert_eq!(watch.take(), [first]);
+    }
+
+    #[test]
+    fn wrong_protocols_are_known_by_their_words() {
+        let watch = Watch::default();
+        let lost = |text: &str| error(&watch, RDKafkaErrorCode::BrokerTransportFailure, text);
+        lost("sasl_ssl://b1: SSL handshake failed: connecting to a PLAINTEXT broker listener?");
+        lost("sasl_ssl://b1: Disconnected: SSL connection closed by peer");
+        watch.log(RDKafkaLogLevel::Info, "FAIL", "[thrd:b1]: b1: Disconnected (after 7ms in state UP)");
+        assert_eq!(watch.trouble().as_deref(), Some("b1: Disconnected"));
+        watch.log(
+            RDKafkaLogLevel::Info,
+            "FAIL",
+            "[thrd:b1]: b1: Disconnected: security.protocol? (after 7ms)",
+        );
         assert_eq!(
             watch.take(),
             [
-                BrokerEvent::Lost("refused".into()),
-                BrokerEvent::Down("1/1 down (refused)".into()),
-                BrokerEvent::Up
+                BrokerEvent::TlsFailed(
+                    "sasl_ssl://b1: SSL handshake failed: connecting to a PLAINTEXT broker listener?".into()
+                ),
+                BrokerEvent::Lost("sasl_ssl://b1: Disconnected: SSL connection closed by peer".into()),
             ]
         );
-        assert!(!watch.is_down() && watch.take().is_empty());
+    }
+
+    #[test]
+    fn a_general_error_loses_its_origin() {
+        let watch = Watch::default();
+        let line = "[thrd:app]: uringcast#consumer-1: t [0]: topic does not exist (Broker: Unknown)";
+        watch.log(RDKafkaLogLevel::Error, "ERROR", line);
+        watch.log(RDKafkaLogLevel::Error, "ERROR", "something else");
+        assert_eq!(
+            watch.take(),
+            [
+                BrokerEvent::Other("t [0]: topic does not exist (Broker: Unknown)".into()),
+                BrokerEvent::Other("something else".into())
+            ]
+        );
     }
 
     #[test]

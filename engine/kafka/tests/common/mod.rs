@@ -1,0 +1,122 @@
+//! What both test binaries use: records owned, and waiting with an end.
+
+use std::time::{Duration, Instant};
+
+use kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// A record, copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) tag: u32,
+    pub(crate) offset: i64,
+    pub(crate) ts_ms: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// A delivery, copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Got {
+    Record(Owned),
+    OutOfRange { tag: u32, offset: i64 },
+    Error { tag: u32, text: String },
+}
+
+impl Got {
+    pub(crate) fn of(delivery: Delivery<'_>) -> Self {
+        match delivery {
+            Delivery::Record(record) => Self::Record(Owned {
+                tag: record.tag,
+                offset: record.offset,
+                ts_ms: record.ts_ms,
+                key: record.key.map(<[u8]>::to_vec),
+                value: record.value.map(<[u8]>::to_vec),
+                headers: record
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+                    .collect(),
+            }),
+            Delivery::OffsetOutOfRange { tag, offset, .. } => Self::OutOfRange { tag, offset },
+            Delivery::Error { tag, text } => Self::Error { tag, text: text.to_owned() },
+        }
+    }
+}
+
+/// Drains until `enough` says so; panics with what came if it never does.
+pub(crate) fn drain_until(consumer: &mut Consumer, mut enough: impl FnMut(&[Got]) -> bool) -> Vec<Got> {
+    let deadline = Instant::now() + LONG;
+    let mut got = Vec::new();
+    while !enough(&got) {
+        assert!(Instant::now() < deadline, "not enough in {LONG:?}, events {:?}: {got:?}", consumer.events());
+        consumer.wait(Duration::from_millis(100));
+        consumer.drain(usize::MAX, &mut |delivery| got.push(Got::of(delivery)));
+    }
+    got
+}
+
+/// The next `count` deliveries, which must be records.
+pub(crate) fn records(consumer: &mut Consumer, count: usize) -> Vec<Owned> {
+    let got = drain_until(consumer, |got| got.len() >= count);
+    assert_eq!(got.len(), count, "more than was asked for");
+    got.into_iter()
+        .map(|got| match got {
+            Got::Record(record) => record,
+            other @ (Got::OutOfRange { .. } | Got::Error { .. }) => panic!("not a record: {other:?}"),
+        })
+        .collect()
+}
+
+/// Asserts that nothing comes for a while.
+pub(crate) fn nothing(consumer: &mut Consumer, during: Duration) {
+    let deadline = Instant::now() + during;
+    let mut got = Vec::new();
+    while Instant::now() < deadline {
+        consumer.wait(Duration::from_millis(20));
+        consumer.drain(usize::MAX, &mut |delivery| got.push(Got::of(delivery)));
+    }
+    assert_eq!(got, []);
+}
+
+/// Waits until an event has come for each of these; panics with what came if one never does.
+pub(crate) fn events(consumer: &mut Consumer, wanted: &[&dyn Fn(&BrokerEvent) -> bool]) -> Vec<BrokerEvent> {
+    let deadline = Instant::now() + LONG;
+    let mut seen = Vec::new();
+    while !wanted.iter().all(|fits| seen.iter().any(fits)) {
+        assert!(Instant::now() < deadline, "an event has not come in {LONG:?}: {seen:?}");
+        consumer.wait(Duration::from_millis(50));
+        assert_eq!(consumer.drain(usize::MAX, &mut |_| ()), 0, "a delivery amid {seen:?}");
+        seen.extend(consumer.events());
+    }
+    seen
+}
+
+/// Sends these values to one partition and waits until they are there.
+pub(crate) fn produce(
+    settings: &Settings,
+    topic: &str,
+    partition: u32,
+    values: impl IntoIterator<Item = String>,
+) {
+    let producer = Producer::new(settings, &ProducerOptions::default()).unwrap();
+    let target = producer.target(topic).unwrap();
+    let mut count = 0;
+    for value in values {
+        let record =
+            NewRecord { partition: Some(partition), value: Some(value.as_bytes()), ..NewRecord::default() };
+        producer.send(&target, &record).unwrap();
+        count += 1;
+    }
+    producer.flush(LONG).unwrap();
+    let counts = producer.counts();
+    assert_eq!(
+        (counts.sent, counts.delivered, counts.failed),
+        (count, count, 0),
+        "{:?}",
+        producer.last_error()
+    );
+}
