@@ -157,6 +157,34 @@ fn a_taken_port_is_exit_code_1_and_named() {
 }
 
 #[test]
+fn a_kernel_without_io_uring_is_exit_code_1_and_named() {
+    for (errno, said) in [(libc::ENOSYS, "seccomp"), (libc::EPERM, "io_uring is disabled")] {
+        // The filter holds for this one thread and what it starts.
+        let (code, text) = std::thread::spawn(move || {
+            forbid_io_uring(errno);
+            ended(&mut uringcast(&ROUTE))
+        })
+        .join()
+        .unwrap();
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("io_uring") && text.contains(said), "{text}");
+    }
+}
+
+/// From now on io_uring_setup(2) fails in this thread and its children.
+fn forbid_io_uring(errno: i32) {
+    let errno = u32::try_from(errno).unwrap();
+    let filter = seccompiler::SeccompFilter::new(
+        [(libc::SYS_io_uring_setup, Vec::new())].into(),
+        seccompiler::SeccompAction::Allow,
+        seccompiler::SeccompAction::Errno(errno),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+#[test]
 fn the_predecessors_flags_and_variables_work() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_uringcast"));
     command.args([
