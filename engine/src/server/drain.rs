@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Sets a phase and waits until the accept ring obeys it.
-    fn turn(&self, phase: Phase) {
+    pub(super) fn turn(&self, phase: Phase) {
         self.phase.send_replace(phase);
         let limit_ms = Now::read().mono_ms() + OBEY_MS;
         while self.threads.is_running(Thread::Accept) {
@@ -91,7 +91,11 @@ impl Server {
     }
 
     /// Gives each running shard a letter, as soon as its inbox takes it, and waits for all of them to end.
-    fn deliver(&mut self, letter: impl Fn() -> ToShard<std::os::fd::OwnedFd>, until_ms: u64) -> bool {
+    pub(super) fn deliver(
+        &mut self,
+        letter: impl Fn() -> ToShard<std::os::fd::OwnedFd>,
+        until_ms: u64,
+    ) -> bool {
         let is_stop = matches!(letter(), ToShard::Stop);
         let mut owed: Vec<usize> = self.threads.shards().collect();
         loop {

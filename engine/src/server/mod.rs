@@ -63,6 +63,14 @@ pub fn run(config: Config, control: Control) -> Result<Summary, Error> {
     cores::check(&config.cores)?;
     ring::probe().map_err(|error| Error::Kernel(error.to_string()))?;
     raise_limits();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        shards = config.shards,
+        connections = config.limits.connections,
+        brokers = config.kafka.brokers,
+        routes = config.routes.len(),
+        "starting"
+    );
     let listeners = Listeners::bind(&config)?;
     let addresses = listeners.addresses()?;
     let mut server = Server::start(&config, control, listeners)?;
@@ -385,3 +393,6 @@ fn shard_settings(config: &Config, shard: usize) -> shard::Settings {
 fn random() -> u64 {
     RandomState::new().hash_one(0_u64)
 }
+
+#[cfg(test)]
+mod tests;

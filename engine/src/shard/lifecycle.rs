@@ -267,6 +267,7 @@ impl<R: Ring> Shard<R> {
             && self.connections.len() == 0
             && self.inbox.is_empty()
             && self.letters.is_empty()
-            && self.load.load(Ordering::Acquire) == 0
+            // A stop does not wait for who is on the way: the accept ring finds the inbox gone and says goodbye itself.
+            && (matches!(self.drain, Drain::Stop) || self.load.load(Ordering::Acquire) == 0)
     }
 }
