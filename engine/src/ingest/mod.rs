@@ -24,6 +24,9 @@ mod sources;
 mod watch;
 mod watcher;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     bus::{Bus, Taken},
     consumer::{Ingest, Setup, new},
