@@ -25,24 +25,24 @@ use serde_json::Value;
 
 /// A frame as a subscriber would see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// `message`, or the reason of a gap.
-    pub kind: String,
-    pub channel: String,
-    pub epoch: String,
-    pub partition: u32,
+    pub(crate) kind: String,
+    pub(crate) channel: String,
+    pub(crate) epoch: String,
+    pub(crate) partition: u32,
     /// Of the message, or the first one missing.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// The same, or the last one missing.
-    pub to: i64,
-    pub data: Value,
+    pub(crate) to: i64,
+    pub(crate) data: Value,
 }
 
-pub struct Options {
-    pub from: From,
-    pub shards: usize,
-    pub slab: SlabSizes,
-    pub limits: Limits,
+pub(crate) struct Options {
+    pub(crate) from: From,
+    pub(crate) shards: usize,
+    pub(crate) slab: SlabSizes,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Options {
@@ -52,16 +52,16 @@ impl Default for Options {
     }
 }
 
-pub struct Node {
-    pub readers: Vec<Reader>,
+pub(crate) struct Node {
+    pub(crate) readers: Vec<Reader>,
     /// Readers that are not looked at.
-    pub still: Vec<bool>,
+    pub(crate) still: Vec<bool>,
     /// What reader 0 saw.
-    pub seen: Vec<Seen>,
-    pub states: Vec<DataState>,
-    pub metrics: Arc<IngestMetrics>,
-    pub health: Arc<Health>,
-    pub catalog: SharedCatalog,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) states: Vec<DataState>,
+    pub(crate) metrics: Arc<IngestMetrics>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) catalog: SharedCatalog,
     read: Vec<u64>,
     answers: HashMap<(usize, String), Answer>,
     inboxes: Vec<Receiver<ToShard<OwnedFd>>>,
@@ -70,7 +70,7 @@ pub struct Node {
     threads: Vec<JoinHandle<()>>,
 }
 
-pub fn route(topic: &str, template: &str) -> Route {
+pub(crate) fn route(topic: &str, template: &str) -> Route {
     Route {
         topic: topic.to_owned(),
         template: Template::parse(template).unwrap(),
@@ -101,7 +101,7 @@ fn config(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Config
 
 impl Node {
     /// Starts the threads; waits for nothing.
-    pub fn start(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
+    pub(crate) fn start(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
         let config = config(kafka, routes, options);
         let sizes = Sizes {
             bytes: config.slab.bytes,
@@ -147,14 +147,14 @@ impl Node {
     }
 
     /// The same, and waits until it is ready.
-    pub fn ready(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
+    pub(crate) fn ready(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
         let mut node = Self::start(kafka, routes, options);
         node.until("ready", |node| node.health.is_ready());
         node
     }
 
     /// Looks at what is there, then sleeps a little.
-    pub fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         for number in 0..self.readers.len() {
             if !self.still[number] {
                 self.look_with(number);
@@ -170,7 +170,9 @@ impl Node {
                     }
                     ToShard::Status(state) if number == 0 => self.states.push(state),
                     ToShard::Status(_) => {}
-                    other => panic!("not ingest's: {other:?}"),
+                    other @ (ToShard::Connection(_) | ToShard::Drain { .. } | ToShard::Stop) => {
+                        panic!("not ingest's: {other:?}")
+                    }
                 }
                 letter = self.inboxes[number].try_recv().ok();
             }
@@ -194,12 +196,12 @@ impl Node {
     }
 
     /// Looks until it is so; panics after a generous while.
-    pub fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
         self.within(Duration::from_secs(60), what, so);
     }
 
     /// The same with a bound of its own. How long it took.
-    pub fn within(&mut self, bound: Duration, what: &str, so: impl Fn(&Self) -> bool) -> Duration {
+    pub(crate) fn within(&mut self, bound: Duration, what: &str, so: impl Fn(&Self) -> bool) -> Duration {
         let began_ns = Now::read().mono_ns;
         loop {
             self.look();
@@ -220,7 +222,7 @@ impl Node {
     }
 
     /// Looks for a while.
-    pub fn look_for(&mut self, time: Duration) {
+    pub(crate) fn look_for(&mut self, time: Duration) {
         let began_ns = Now::read().mono_ns;
         while Duration::from_nanos(Now::read().mono_ns - began_ns) < time {
             self.look();
@@ -228,7 +230,7 @@ impl Node {
     }
 
     /// Asks for a channel's number, as a shard does, and waits for the answer. How long that took.
-    pub fn hold(&mut self, shard: usize, name: &str) -> (Answer, Duration) {
+    pub(crate) fn hold(&mut self, shard: usize, name: &str) -> (Answer, Duration) {
         self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into() })).unwrap();
         self.bell.ring();
         let key = (shard, name.to_owned());
@@ -237,7 +239,7 @@ impl Node {
     }
 
     /// Offsets of the messages seen, by channel and partition, in their order.
-    pub fn offsets(&self) -> BTreeMap<(String, u32), Vec<i64>> {
+    pub(crate) fn offsets(&self) -> BTreeMap<(String, u32), Vec<i64>> {
         let mut offsets: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for seen in self.seen.iter().filter(|seen| seen.kind == "message") {
             offsets.entry((seen.channel.clone(), seen.partition)).or_default().push(seen.offset);
@@ -245,21 +247,21 @@ impl Node {
         offsets
     }
 
-    pub fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         self.seen.iter().filter(|seen| seen.kind == "message").count()
     }
 
-    pub fn gaps(&self) -> Vec<Seen> {
+    pub(crate) fn gaps(&self) -> Vec<Seen> {
         self.seen.iter().filter(|seen| seen.kind != "message").cloned().collect()
     }
 
     /// Words of the present reasons.
-    pub fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         self.health.snapshot().reasons.iter().map(|(reason, _)| reason.to_string()).collect()
     }
 
     /// Ends the threads as a server does, and waits for them.
-    pub fn stop(mut self) -> Self {
+    pub(crate) fn stop(mut self) -> Self {
         self.to_ingest.send(ToIngest::Stop).unwrap();
         self.bell.ring();
         for thread in std::mem::take(&mut self.threads) {
@@ -298,22 +300,21 @@ fn seen(frame: &[u8]) -> Seen {
 }
 
 /// A producer that waits until everything is delivered.
-pub struct Feed {
+pub(crate) struct Feed {
     producer: kafka::Producer,
     targets: HashMap<String, kafka::Target>,
 }
 
 impl Feed {
-    pub fn new(settings: &kafka::Settings) -> Self {
+    pub(crate) fn new(settings: &kafka::Settings) -> Self {
         let options = kafka::ProducerOptions { idempotent: true, linger_ms: 1 };
         Self { producer: kafka::Producer::new(settings, &options).unwrap(), targets: HashMap::new() }
     }
 
     /// Queues a record; waits for room.
-    pub fn queue(&mut self, topic: &str, record: &kafka::NewRecord<'_>) {
+    pub(crate) fn queue(&mut self, topic: &str, record: &kafka::NewRecord<'_>) {
         let producer = &self.producer;
-        let target =
-            self.targets.entry(topic.to_owned()).or_insert_with(|| producer.target(topic).unwrap());
+        let target = self.targets.entry(topic.to_owned()).or_insert_with(|| producer.target(topic).unwrap());
         while let Err(error) = producer.send(target, record) {
             assert_eq!(error, kafka::SendError::Full);
             let _ = producer.flush(Duration::from_millis(100));
@@ -321,13 +322,13 @@ impl Feed {
     }
 
     /// Waits for everything queued.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.producer.flush(Duration::from_secs(60)).unwrap();
         assert_eq!(self.producer.counts().failed, 0, "{:?}", self.producer.last_error());
     }
 
     /// `count` records with the numbers from `first` as values.
-    pub fn send(&mut self, topic: &str, partition: u32, key: &str, first: i64, count: i64) {
+    pub(crate) fn send(&mut self, topic: &str, partition: u32, key: &str, first: i64, count: i64) {
         for number in first..first + count {
             let value = number.to_string();
             self.queue(

@@ -112,7 +112,7 @@ impl World {
         self.read(reader).into_iter().filter_map(|(_, frame)| frame).collect()
     }
 
-    pub(super) fn ask(&mut self, shard: usize, name: &str) {
+    pub(super) fn ask(&self, shard: usize, name: &str) {
         self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into() })).unwrap();
     }
 
@@ -123,7 +123,7 @@ impl World {
         self.answer(shard)
     }
 
-    pub(super) fn answer(&mut self, shard: usize) -> Answer {
+    pub(super) fn answer(&self, shard: usize) -> Answer {
         match self.inboxes[shard].try_recv() {
             Ok(ToShard::Channel(answer)) => answer,
             other => panic!("an answer, not {other:?}"),
@@ -144,10 +144,4 @@ pub(super) fn parse(frame: &[u8]) -> Option<Value> {
         _ => 2,
     };
     Some(serde_json::from_slice(&frame[header..]).unwrap())
-}
-
-/// Entries of a channel only.
-pub(super) fn of(entries: &[(Entry, Option<Value>)], channel: u32) -> Vec<i64> {
-    assert_ne!(channel, NO_CHANNEL);
-    entries.iter().filter(|(entry, _)| entry.channel == channel).map(|(entry, _)| entry.offset).collect()
 }
