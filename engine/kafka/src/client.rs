@@ -7,6 +7,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafka;
 
+use crate::reminder::Reminder;
 use crate::settings::Role;
 use crate::watch::Watch;
 use crate::{Error, Settings};
@@ -18,6 +19,7 @@ const EVENTS_PER_CALL: usize = 64;
 /// destroyed last, as librdkafka demands.
 pub(crate) struct Client {
     consumer: BaseConsumer<Watch>,
+    reminder: Reminder,
 }
 
 impl Client {
@@ -25,7 +27,7 @@ impl Client {
         let config = settings.client_config(Role::Consumer)?;
         let consumer = BaseConsumer::from_config_and_context(&config, Watch::default())
             .map_err(|error| Error::from_creation(&error))?;
-        Ok(Arc::new(Self { consumer }))
+        Ok(Arc::new(Self { consumer, reminder: Reminder::new(&settings.brokers)? }))
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<Watch> {
@@ -48,6 +50,8 @@ impl Client {
             // rdkafka answers None for "nothing there" and for "took one" alike, hence no early end.
             drop(self.consumer.poll(Duration::ZERO));
         }
+        // SAFETY: `self` keeps the client alive.
+        unsafe { self.reminder.remind(self.raw(), self.watch().is_down()) };
     }
 
     /// What went wrong last, having looked at what has arrived.

@@ -41,7 +41,7 @@
 //! # Unsafe code
 //!
 //! It lives in `native` (queues, topic handles, messages), `record` (headers), `describe` (one admin request),
-//! `wake` (eventfd, poll) and `producer` (one variadic call). What makes the public face safe: every librdkafka handle
+//! `wake` (eventfd, poll), `producer` (one variadic call) and `reminder` (one call). What makes the public face safe: every librdkafka handle
 //! keeps the client it came from alive, a message is destroyed when its owner is dropped, and what a callback is
 //! lent cannot outlive the message. Codes that come from a broker are read as numbers or names and never as the C
 //! enum: a broker newer than librdkafka may send one that the enum lacks.
@@ -59,6 +59,7 @@ mod mock;
 mod native;
 mod producer;
 mod record;
+mod reminder;
 mod settings;
 mod wake;
 mod watch;
@@ -73,3 +74,17 @@ pub use record::{Delivery, HeaderIter, Headers, Record};
 pub use settings::Settings;
 pub use wake::Waker;
 pub use watch::BrokerEvent;
+
+/// Who may be handed to which thread: a promise of the public face.
+#[cfg(test)]
+const _: () = {
+    const fn moves<T: Send>() {}
+    const fn is_shared<T: Send + Sync>() {}
+    moves::<Consumer>();
+    moves::<MockCluster>();
+    is_shared::<Lookup>();
+    is_shared::<Waker>();
+    is_shared::<Producer>();
+    is_shared::<Target>();
+    is_shared::<Admin>();
+};

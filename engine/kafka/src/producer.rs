@@ -108,6 +108,7 @@ impl ProducerContext for Reports {
 /// A threaded producer: [`Producer::send`] copies into librdkafka's queue and returns. May be shared by threads.
 pub struct Producer {
     inner: Arc<ThreadedProducer<Reports>>,
+    reminder: Reminder,
     sent: AtomicU64,
 }
 
@@ -137,7 +138,8 @@ impl Producer {
         }
         let inner = ThreadedProducer::from_config_and_context(&config, Reports::default())
             .map_err(|error| Error::from_creation(&error))?;
-        Ok(Self { inner: Arc::new(inner), sent: AtomicU64::new(0) })
+        let reminder = Reminder::new(&settings.brokers)?;
+        Ok(Self { inner: Arc::new(inner), reminder, sent: AtomicU64::new(0) })
     }
 
     /// A handle on a topic, made once and used for every record.
@@ -152,6 +154,9 @@ impl Producer {
 
     /// Queues a record; never waits.
     pub fn send(&self, target: &Target, record: &NewRecord<'_>) -> Result<(), SendError> {
+        if self.inner.context().watch.is_down() {
+            let _looks_after_the_brokers = self.queued();
+        }
         if !Arc::ptr_eq(&self.inner, &target.producer) {
             return Err(SendError::Refused("the target is another producer's".to_owned()));
         }
@@ -221,7 +226,15 @@ impl Producer {
     /// Waits until everything sent is delivered or failed.
     pub fn flush(&self, timeout: Duration) -> Result<(), Error> {
         let trouble = || self.inner.context().watch.trouble();
-        self.inner.flush(timeout).map_err(|error| Error::from_request(&error, trouble().as_deref()))
+        let deadline = now() + timeout;
+        // In slices, so that lost brokers are looked after meanwhile.
+        while self.queued() > 0 && now() + FLUSH_SLICE < deadline {
+            if self.inner.flush(FLUSH_SLICE).is_ok() {
+                return Ok(());
+            }
+        }
+        let left = deadline.saturating_duration_since(now());
+        self.inner.flush(left).map_err(|error| Error::from_request(&error, trouble().as_deref()))
     }
 
     /// Running counts. Exact after a successful `flush`; before it `delivered` lags behind.
@@ -237,6 +250,10 @@ impl Producer {
     /// Records that wait for their acknowledgement.
     #[must_use]
     pub fn queued(&self) -> usize {
+        // Whoever waits for acknowledgements asks this, and with all brokers lost they would never come.
+        let (client, down) = (self.inner.client().native_ptr(), self.inner.context().watch.is_down());
+        // SAFETY: `self` keeps the client alive.
+        unsafe { self.reminder.remind(client, down) };
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 

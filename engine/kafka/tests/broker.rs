@@ -46,6 +46,9 @@ impl Kafka {
         let output = Command::new(script)
             .args(arguments)
             .env("KAFKA_LOCAL_DIR", self.dir.path().join("kafka"))
+            // Light brokers: these tests ask for behaviour, and up to five run at once.
+            .env("KAFKA_JAVA_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+            .env("KAFKA_HEAP", "256m")
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
