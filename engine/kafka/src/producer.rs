@@ -14,10 +14,15 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 use rdkafka_sys::rd_kafka_vtype_t as Part;
 
+use crate::client::now;
 use crate::native::{partition_number, text_at, topic_name};
+use crate::reminder::Reminder;
 use crate::settings::Role;
 use crate::watch::Watch;
 use crate::{BrokerEvent, Error, Settings};
+
+/// How long [`Producer::flush`] waits between two looks at the brokers.
+const FLUSH_SLICE: Duration = Duration::from_millis(500);
 
 /// How a producer sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
