@@ -1,17 +1,56 @@
-//! The load generator: a schedule of messages, who subscribes to what, and a check of every message.
+//! The load generator: as many WebSocket clients as a machine can hold, a schedule of messages through Kafka,
+//! and a check of every message on every connection.
+//!
+//! It looks at the server from outside and links nothing of it.
+//!
+//! - A [`Plan`] says what to do. It is plain data and is checked before anything is opened.
+//! - [`run()`] opens the clients ([`plan::Plan::threads`] with a ring each, in one process or several), waits
+//!   until all are subscribed, produces on schedule (or listens), waits for the last message, and gives a
+//!   [`Report`].
+//! - A [`Report`] has the figures, its [`Report::failures`], a table for people, JSON, and HDR percentiles.
+//!
+//! A latency is the time from when a message *should* have been handed to Kafka by the schedule until a
+//! client has it. A producer or a server that stalls therefore shows in every message that was due meanwhile
+//! (no coordinated omission). Reading as data comes gives honest latencies; [`plan::Plan::poll`] reads like
+//! remote clients and gives honest CPU figures. Do not mix them.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), perf::Error> {
+//! use perf::{plan, Plan, Report};
+//!
+//! let plan = Plan { clients: 1_000, per_client: 1, ..Plan::new(plan::Target::parse("ws://127.0.0.1:8080/ws")?) };
+//! let report: Report = perf::run(&plan, None)?;
+//! println!("{}", report.table());
+//! assert!(report.failures().is_empty());
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod client;
 mod clock;
+mod crew;
 mod error;
 pub mod feed;
 pub mod histogram;
+mod letters;
+pub mod machine;
 pub mod payload;
 pub mod plan;
+pub mod produce;
 mod random;
+pub mod report;
+mod run;
 pub mod schedule;
+pub mod server;
 pub mod spread;
+mod workers;
 
 pub use clock::Clock;
+pub use crew::{Moment, Watch};
 pub use error::Error;
 pub use plan::Plan;
+pub use report::Report;
+pub use run::run;
+pub use workers::serve_worker;

@@ -1,0 +1,258 @@
+//! The table at the end of a run, for people.
+
+use std::fmt::{self, Display, Write};
+
+use super::Report;
+use crate::{histogram::Summary, server::ServerUse};
+
+impl Report {
+    /// The report as a table of a screenful.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_table(&mut text);
+        text
+    }
+
+    fn write_table(&self, out: &mut String) -> fmt::Result {
+        self.write_connections(out)?;
+        self.write_messages(out)?;
+        if let Some(server) = &self.server {
+            write_server(out, server)?;
+        }
+        row(out, "load generator", busy(&self.client_threads))?;
+        row(
+            out,
+            "machine",
+            format_args!(
+                "{}, {} cores, Linux {}, {} GiB; {:.1} % busy, {:.1} % stolen",
+                self.machine.cpu,
+                self.machine.cores,
+                self.machine.kernel,
+                self.machine.memory_bytes >> 30,
+                self.busy_percent,
+                self.steal_percent
+            ),
+        )?;
+        for warning in &self.warnings {
+            row(out, "warning", warning)?;
+        }
+        for failure in &self.failures {
+            row(out, "FAILED", failure)?;
+        }
+        if self.failures.is_empty() { row(out, "PASSED", "") } else { Ok(()) }
+    }
+
+    fn write_connections(&self, out: &mut String) -> fmt::Result {
+        let connections = &self.connections;
+        let peak = connections.curve.iter().max().copied().unwrap_or(0);
+        row(
+            out,
+            "connections",
+            format_args!(
+                "{} of {} ready ({} s, at most {}/s), {} failed",
+                grouped(connections.ready),
+                grouped(connections.wanted),
+                connections.curve.len(),
+                grouped(peak),
+                grouped(connections.failed)
+            ),
+        )?;
+        row(out, "handshake ms", times(&connections.handshake))?;
+        row(out, "subscribed ms", times(&connections.subscribe))?;
+        for (code, count) in &connections.closes {
+            row(out, "closed", format_args!("{} with {code}", grouped(*count)))?;
+        }
+        if connections.cuts.is_empty() { Ok(()) } else { row(out, "  1006", list(&connections.cuts)) }
+    }
+
+    fn write_messages(&self, out: &mut String) -> fmt::Result {
+        let (messages, checks) = (&self.messages, &self.messages.checks);
+        row(
+            out,
+            "messages",
+            format_args!(
+                "{} received, {}/s in the measured time, {:.2} a read",
+                grouped(messages.received),
+                grouped(whole(messages.per_second)),
+                messages.per_read
+            ),
+        )?;
+        row(
+            out,
+            "checks",
+            format_args!(
+                "{} lost, {} duplicated, {} out of order, {} not subscribed, {} damaged, {} gap notices",
+                checks.lost,
+                checks.duplicated,
+                checks.disordered,
+                checks.foreign + checks.misrouted,
+                checks.corrupt,
+                checks.gaps
+            ),
+        )?;
+        if !messages.notices.is_empty() {
+            row(out, "notices", list(&messages.notices))?;
+        }
+        row(out, "latency ms", format_args!("{} (read {})", times(&self.latency.all), self.latency.reading))?;
+        if self.latency.keyed.count > 0 && self.latency.broadcast.count > 0 {
+            row(out, "  keyed", times(&self.latency.keyed))?;
+            row(out, "  broadcast", times(&self.latency.broadcast))?;
+        }
+        let Some(producer) = &self.producer else { return Ok(()) };
+        row(
+            out,
+            "producer",
+            format_args!(
+                "{} sent, {} acknowledged, {} failed, queue full {} times; late by ms {}",
+                grouped(producer.sent),
+                grouped(producer.delivered),
+                grouped(producer.failed),
+                grouped(producer.stalls),
+                times(&producer.lateness)
+            ),
+        )
+    }
+}
+
+fn write_server(out: &mut String, server: &ServerUse) -> fmt::Result {
+    row(
+        out,
+        "server CPU",
+        format_args!(
+            "{:.2} s in {:.1} s, {} deliveries per CPU-second, {:.2} CPU-s per million",
+            server.cpu_seconds,
+            server.seconds,
+            grouped(whole(server.deliveries_per_cpu_second)),
+            server.cpu_seconds_per_million
+        ),
+    )?;
+    if !server.threads.is_empty() {
+        row(out, "  threads", busy(&server.threads))?;
+    }
+    if server.sends > 0.0 {
+        row(
+            out,
+            "  sends",
+            format_args!(
+                "{} sends, {:.2} messages a send",
+                grouped(whole(server.sends)),
+                server.messages_per_send
+            ),
+        )?;
+    }
+    for shard in &server.shards {
+        row(
+            out,
+            &format!("  shard {}", shard.shard),
+            format_args!(
+                "{} connections, {:.0} % busy, {} deliveries",
+                grouped(whole(shard.connections)),
+                shard.busy * 100.0,
+                grouped(whole(shard.deliveries))
+            ),
+        )?;
+    }
+    if !server.shards.is_empty() {
+        row(out, "  spread", format_args!("at most {:.2} % from the mean", server.spread_percent))?;
+    }
+    if server.resident_max_bytes > 0 {
+        row(
+            out,
+            "  memory",
+            format_args!(
+                "{} MiB at most, {} B a connection; TCP of the machine {} MiB at most",
+                server.resident_max_bytes >> 20,
+                grouped(whole(server.resident_per_connection_bytes)),
+                server.tcp_max_bytes >> 20
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, name: &str, value: impl Display) -> fmt::Result {
+    writeln!(out, "{}", format!("{name:<15} {value}").trim_end())
+}
+
+fn times(summary: &Summary) -> impl Display + '_ {
+    struct Row<'a>(&'a Summary);
+    impl Display for Row<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            if self.0.count == 0 {
+                return write!(f, "none");
+            }
+            for (percentile, ms) in
+                self.0.percentiles.iter().filter(|(p, _)| [50.0, 90.0, 99.0, 99.9, 99.99].contains(p))
+            {
+                write!(f, "p{percentile} {ms:.1}  ")?;
+            }
+            write!(f, "max {:.1}", self.0.max_ms)
+        }
+    }
+    Row(summary)
+}
+
+/// Threads by what they used, those of one name together.
+fn busy(threads: &std::collections::BTreeMap<String, f64>) -> String {
+    let mut by_name = std::collections::BTreeMap::<&str, f64>::new();
+    for (thread, part) in threads {
+        let name = thread.rsplit_once(' ').map_or(thread.as_str(), |(name, _)| name);
+        *by_name.entry(name).or_default() += part;
+    }
+    let mut sorted: Vec<(&str, f64)> = by_name.into_iter().filter(|(_, part)| *part >= 0.005).collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown: Vec<String> =
+        sorted.iter().map(|(name, part)| format!("{name} {:.0} %", part * 100.0)).collect();
+    if shown.is_empty() { "idle".to_owned() } else { shown.join(", ") }
+}
+
+fn list(counts: &std::collections::BTreeMap<String, u64>) -> String {
+    let shown: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
+    shown.join(", ")
+}
+
+/// Groups of three digits: 12,000.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; counts are not negative"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(count), text);
+        }
+        assert_eq!((whole(1.6), whole(-3.0), whole(f64::NAN)), (2, 0, 0));
+    }
+
+    #[test]
+    fn threads_of_one_name_are_shown_together_and_idle_ones_not() {
+        let threads = [("rdk:broker1 7", 0.1), ("rdk:broker1 8", 0.2), ("shard-0 5", 0.9), ("main 1", 0.001)];
+        let threads = threads.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        assert_eq!(busy(&threads), "shard-0 90 %, rdk:broker1 30 %");
+        assert_eq!(busy(&std::collections::BTreeMap::new()), "idle");
+    }
+}

@@ -1,0 +1,142 @@
+//! A run from beginning to end: prime the producer, open the clients, make the load, wait for the rest, sum
+//! up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use kafka::ProducerOptions;
+
+use crate::{
+    Clock, Error, Plan, Report,
+    check::Seen,
+    clock::ns,
+    crew::{Crew, Watch},
+    letters::ToClients,
+    machine::{self, CpuTicks, ThreadTimes},
+    plan::{Load, Produce},
+    produce::{Produced, Sender},
+    report::Findings,
+    schedule::Schedule,
+    server::{Observed, Snapshot},
+};
+
+/// From the announcement of the load until it begins: client threads look for letters at least every 20 ms, a
+/// loaded machine may be slower.
+const LEAD_NS: u64 = 300_000_000;
+/// Between two looks at the server's memory.
+const PEAK_NS: u64 = 1_000_000_000;
+
+/// Makes a run. `watch` is told how far it is.
+///
+/// # Errors
+/// The run could not be made. What it found out about the server is no error but stands in the report.
+pub fn run<'a>(plan: &'a Plan, watch: Option<Watch<'a>>) -> Result<Report, Error> {
+    plan.check()?;
+    let clock = Clock::start();
+    let sender = if let Load::Produce(produce) = &plan.load { Some(prime(plan, produce)?) } else { None };
+    let ticks = CpuTicks::now();
+    let before = Snapshot::take(&plan.server, clock.now_ns())?;
+    let mut crew = Crew::start(plan, clock, watch)?;
+    crew.settle()?;
+    let ready = Snapshot::take(&plan.server, clock.now_ns())?;
+    let mut observed =
+        Observed { before, begin: ready.clone(), end: ready.clone(), ready, ..Observed::default() };
+    observed.peak(&observed.ready.clone());
+    let mut loaded = Loaded { ends: vec![None; plan.channel_count() as usize], ..Loaded::default() };
+    if crew.ready() > 0 {
+        loaded = load(plan, clock, &mut crew, sender, &mut observed)?;
+    }
+    let clients = crew.finish(loaded.ends, clock.now_ns() + ns(plan.drain_wait))?;
+    let later = CpuTicks::now();
+    let findings = Findings {
+        clients,
+        produced: loaded.produced,
+        observed,
+        client_used: loaded.client_used,
+        steal_percent: later.steal_percent_since(&ticks),
+        busy_percent: later.busy_percent_since(&ticks),
+    };
+    Ok(Report::new(plan, findings))
+}
+
+#[derive(Default)]
+struct Loaded {
+    /// What every subscriber must have, by channel.
+    ends: Vec<Option<Seen>>,
+    produced: Option<Produced>,
+    client_used: ThreadTimes,
+}
+
+fn load(
+    plan: &Plan,
+    clock: Clock,
+    crew: &mut Crew<'_>,
+    sender: Option<Sender>,
+    observed: &mut Observed,
+) -> Result<Loaded, Error> {
+    let mark_ns = clock.now_ns() + LEAD_NS;
+    let from_ns = mark_ns + ns(plan.warmup);
+    let until_ns = from_ns + ns(plan.duration);
+    crew.tell(&ToClients::Begin { mark_ns, from_ns, until_ns });
+    let stop = Arc::new(AtomicBool::new(false));
+    let producing = sender.map(|sender| spawn_producer(plan, sender, clock, mark_ns, &stop)).transpose()?;
+
+    crew.enter("warming up", mark_ns - LEAD_NS, from_ns);
+    crew.pump_until(from_ns, Crew::all_closed)?;
+    observed.begin = Snapshot::take(&plan.server, clock.now_ns())?;
+    let client_before = crew.thread_times();
+
+    crew.enter(if producing.is_some() { "load" } else { "listening" }, from_ns, until_ns);
+    while clock.now_ns() < until_ns && !crew.all_closed() {
+        crew.pump_until(until_ns.min(clock.now_ns() + PEAK_NS), Crew::all_closed)?;
+        // A server that is being ended does not answer; the last look counts.
+        if let Ok(snapshot) = Snapshot::take(&plan.server, clock.now_ns()) {
+            observed.peak(&snapshot);
+            observed.end = snapshot;
+        }
+    }
+    let client_used = machine::used(&client_before, &crew.thread_times());
+    stop.store(true, Relaxed);
+
+    let mut loaded = Loaded { client_used, ..Loaded::default() };
+    crew.enter("the rest", until_ns, until_ns + ns(plan.drain_wait));
+    if let Some(producing) = producing {
+        let produced = crew.join(producing)?;
+        let end = |next: &u64| (*next > 0).then_some(Seen { first: 0, next: *next });
+        loaded.ends = produced.counts.iter().map(end).take(plan.channel_count() as usize).collect();
+        loaded.produced = Some(produced);
+    } else {
+        loaded.ends = crew.ask_seen()?;
+    }
+    Ok(loaded)
+}
+
+fn prime(plan: &Plan, produce: &Produce) -> Result<Sender, Error> {
+    let settings =
+        kafka::Settings { brokers: produce.brokers.clone(), properties: produce.properties.clone() };
+    let linger_ms = u32::try_from(produce.linger.as_millis()).unwrap_or(u32::MAX);
+    let options = ProducerOptions { idempotent: produce.idempotent, linger_ms };
+    Sender::new(&settings, &options, &plan.topic, plan.keys(), produce.size)
+}
+
+fn spawn_producer(
+    plan: &Plan,
+    sender: Sender,
+    clock: Clock,
+    begin_ns: u64,
+    stop: &Arc<AtomicBool>,
+) -> Result<JoinHandle<Produced>, Error> {
+    let Load::Produce(produce) = &plan.load else { return Err(Error::Plan("nothing to produce".to_owned())) };
+    let length = plan.warmup + plan.duration;
+    let schedule = Schedule::new(plan.channels, produce.rate, produce.broadcast_rate, length);
+    let stop = Arc::clone(stop);
+    thread::Builder::new()
+        .name("producer".to_owned())
+        .spawn(move || sender.run(clock, schedule, begin_ns, &stop))
+        .map_err(|error| Error::Kernel(format!("no thread for the producer: {error}")))
+}

@@ -1,0 +1,389 @@
+//! The server, looked at from outside: its /metrics, and its process where it runs on this machine.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    machine::{self, ThreadTimes},
+    plan::ServerView,
+};
+
+/// The server at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// When, ns since 1970.
+    pub at_ns: u64,
+    /// Its /metrics.
+    pub metrics: Metrics,
+    /// CPU time of its threads.
+    pub threads: ThreadTimes,
+    /// Its resident memory, bytes.
+    pub resident_bytes: u64,
+    /// Memory of all TCP sockets of this machine, bytes.
+    pub tcp_bytes: u64,
+}
+
+impl Snapshot {
+    /// Looks.
+    ///
+    /// # Errors
+    /// [`Error::Server`]: /metrics was asked for and cannot be read.
+    pub fn take(view: &ServerView, now_ns: u64) -> Result<Self, Error> {
+        let metrics = view.admin.as_deref().map(Metrics::fetch).transpose()?.unwrap_or_default();
+        let threads = view.pid.map_or_else(|| metrics.threads(), machine::thread_times);
+        let resident_bytes = view.pid.map_or_else(|| metrics.resident_bytes(), machine::resident_bytes);
+        Ok(Self { at_ns: now_ns, metrics, threads, resident_bytes, tcp_bytes: machine::tcp_memory_bytes() })
+    }
+}
+
+/// The samples of a Prometheus text, by name with labels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics(BTreeMap<String, f64>);
+
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+impl Metrics {
+    /// Gets them from `HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`Error::Server`] with what failed.
+    pub fn fetch(admin: &str) -> Result<Self, Error> {
+        let fail = |what: String| Error::Server(format!("http://{admin}/metrics: {what}"));
+        let addr = admin
+            .to_socket_addrs()
+            .map_err(|error| fail(error.to_string()))?
+            .next()
+            .ok_or_else(|| fail("the name has no address".to_owned()))?;
+        let answer = get(&addr, admin).map_err(|error| fail(error.to_string()))?;
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+            return Err(fail("no HTTP answer".to_owned()));
+        };
+        let status = head.lines().next().unwrap_or_default();
+        if status.split(' ').nth(1) != Some("200") {
+            return Err(fail(status.to_owned()));
+        }
+        Ok(Self::read(body))
+    }
+
+    /// Reads the Prometheus text format; what is not a sample is left out.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let sample = |line: &str| {
+            let end = line.rfind('}').map_or_else(|| line.find(' '), |at| Some(at + 1))?;
+            let (name, rest) = line.split_at(end);
+            let value = rest.split_whitespace().next()?.parse().ok()?;
+            Some((name.to_owned(), value))
+        };
+        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+    }
+
+    /// No sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sum over all samples of a metric (those of all shards), if there are any.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        let mut values = self.of(name).map(|(_, value)| value).peekable();
+        values.peek()?;
+        Some(values.sum())
+    }
+
+    /// The samples of a metric by the value of label `shard`, in the order of the shards.
+    #[must_use]
+    pub fn by_shard(&self, name: &str) -> Vec<(u32, f64)> {
+        let shard = |labels: &str| labels.split_once("shard=\"")?.1.split_once('"')?.0.parse().ok();
+        let mut shards: Vec<(u32, f64)> =
+            self.of(name).filter_map(|(labels, value)| Some((shard(labels)?, value))).collect();
+        shards.sort_by_key(|(shard, _)| *shard);
+        shards
+    }
+
+    /// CPU time by thread, as the server itself tells it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; the server is believed"
+    )]
+    fn threads(&self) -> ThreadTimes {
+        let name = |labels: &str| Some(labels.split_once("thread=\"")?.1.rsplit_once('"')?.0.to_owned());
+        self.of(THREADS)
+            .filter_map(|(labels, seconds)| Some((name(labels)?, (seconds * 1e9) as u64)))
+            .collect()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; the server is believed"
+    )]
+    fn resident_bytes(&self) -> u64 {
+        self.sum(RESIDENT).unwrap_or(0.0) as u64
+    }
+
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
+        self.0
+            .range(name.to_owned()..)
+            .map_while(move |(key, value)| {
+                let labels = key.strip_prefix(name)?;
+                Some((labels, *value))
+            })
+            .filter(|(labels, _)| labels.is_empty() || labels.starts_with('{'))
+    }
+}
+
+fn get(addr: &std::net::SocketAddr, host: &str) -> std::io::Result<String> {
+    let limit = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(addr, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    // HTTP/1.0: the answer is not chunked and ends with the connection.
+    stream.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// What one shard did in the measured time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardUse {
+    /// Its number.
+    pub shard: u32,
+    /// Connections when all were ready.
+    pub connections: f64,
+    /// Part of a core that it was busy.
+    pub busy: f64,
+    /// Messages accepted by sockets.
+    pub deliveries: f64,
+    /// Send operations.
+    pub sends: f64,
+}
+
+/// What the server used in the measured time, and what it held.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerUse {
+    /// Length of the measured time, s.
+    pub seconds: f64,
+    /// CPU of all its threads, s.
+    pub cpu_seconds: f64,
+    /// Part of a core that each thread was busy, by name and number; those below a thousandth are left out.
+    pub threads: BTreeMap<String, f64>,
+    /// By its own count.
+    pub deliveries: f64,
+    /// By its own count.
+    pub sends: f64,
+    /// Deliveries for each send; 0 when not known.
+    pub messages_per_send: f64,
+    /// Deliveries (counted by the clients) for each second of its CPU time.
+    pub deliveries_per_cpu_second: f64,
+    /// Seconds of its CPU time for a million deliveries.
+    pub cpu_seconds_per_million: f64,
+    /// Resident memory before the first connection, bytes.
+    pub resident_before_bytes: u64,
+    /// Resident memory when all connections were ready, bytes.
+    pub resident_ready_bytes: u64,
+    /// Most resident memory seen, bytes.
+    pub resident_max_bytes: u64,
+    /// Growth from the first to the last connection, bytes for each.
+    pub resident_per_connection_bytes: f64,
+    /// Most memory of all TCP sockets of this machine seen, bytes; both ends of loopback connections are in
+    /// it.
+    pub tcp_max_bytes: u64,
+    /// Each shard.
+    pub shards: Vec<ShardUse>,
+    /// Largest deviation of a shard's connections from their mean, percent.
+    pub spread_percent: f64,
+}
+
+/// The moments that a run looks at the server.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Before the first connection.
+    pub before: Snapshot,
+    /// All connections ready.
+    pub ready: Snapshot,
+    /// The measured time begins.
+    pub begin: Snapshot,
+    /// The measured time ends.
+    pub end: Snapshot,
+    /// Most resident memory seen, bytes.
+    pub resident_max_bytes: u64,
+    /// Most memory of TCP sockets seen, bytes.
+    pub tcp_max_bytes: u64,
+}
+
+impl Observed {
+    /// Keeps the peaks of a snapshot.
+    pub fn peak(&mut self, snapshot: &Snapshot) {
+        self.resident_max_bytes = self.resident_max_bytes.max(snapshot.resident_bytes);
+        self.tcp_max_bytes = self.tcp_max_bytes.max(snapshot.tcp_bytes);
+    }
+
+    /// Length of the measured time, s.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub fn seconds(&self) -> f64 {
+        self.end.at_ns.saturating_sub(self.begin.at_ns) as f64 / 1e9
+    }
+
+    /// Sums up; `connections` opened and `deliveries` counted by the clients in the measured time.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub fn sum_up(&self, connections: u64, deliveries: u64) -> ServerUse {
+        let seconds = self.seconds();
+        let used = machine::used(&self.begin.threads, &self.end.threads);
+        let grown = |name: &str| difference(self.begin.metrics.sum(name), self.end.metrics.sum(name));
+        let cpu_seconds = used.values().sum::<u64>() as f64 / 1e9;
+        let threads = used.into_iter().map(|(thread, ns)| (thread, ratio(ns as f64 / 1e9, seconds)));
+        let growth = self.ready.resident_bytes.saturating_sub(self.before.resident_bytes);
+        let shards = self.shards(seconds);
+        ServerUse {
+            seconds,
+            cpu_seconds,
+            threads: threads.filter(|(_, busy)| *busy >= 0.001).collect(),
+            deliveries: grown(DELIVERIES),
+            sends: grown(SENDS),
+            messages_per_send: ratio(grown(DELIVERIES), grown(SENDS)),
+            deliveries_per_cpu_second: ratio(deliveries as f64, cpu_seconds),
+            cpu_seconds_per_million: ratio(cpu_seconds * 1e6, deliveries as f64),
+            resident_before_bytes: self.before.resident_bytes,
+            resident_ready_bytes: self.ready.resident_bytes,
+            resident_max_bytes: self.resident_max_bytes,
+            resident_per_connection_bytes: ratio(growth as f64, connections as f64),
+            tcp_max_bytes: self.tcp_max_bytes,
+            spread_percent: spread_percent(&shards),
+            shards,
+        }
+    }
+
+    fn shards(&self, seconds: f64) -> Vec<ShardUse> {
+        let of = |snapshot: &Snapshot, name: &str, shard: u32| {
+            snapshot
+                .metrics
+                .by_shard(name)
+                .into_iter()
+                .find(|(number, _)| *number == shard)
+                .map(|(_, value)| value)
+        };
+        let grown = |name: &str, shard| difference(of(&self.begin, name, shard), of(&self.end, name, shard));
+        self.ready
+            .metrics
+            .by_shard(CONNECTIONS)
+            .into_iter()
+            .map(|(shard, connections)| ShardUse {
+                shard,
+                connections,
+                busy: ratio(grown(SHARD_CPU, shard) / 1e9, seconds),
+                deliveries: grown(DELIVERIES, shard),
+                sends: grown(SENDS, shard),
+            })
+            .collect()
+    }
+}
+
+const CONNECTIONS: &str = "uringcast_shard_connections";
+const DELIVERIES: &str = "uringcast_shard_deliveries_total";
+const SENDS: &str = "uringcast_shard_sends_total";
+const SHARD_CPU: &str = "uringcast_shard_cpu_ns";
+const THREADS: &str = "uringcast_thread_cpu_seconds_total";
+const RESIDENT: &str = "uringcast_process_resident_bytes";
+
+fn difference(earlier: Option<f64>, later: Option<f64>) -> f64 {
+    later.unwrap_or(0.0) - earlier.unwrap_or(0.0)
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn spread_percent(shards: &[ShardUse]) -> f64 {
+    let count = f64::from(u32::try_from(shards.len()).unwrap_or(u32::MAX));
+    let mean = ratio(shards.iter().map(|shard| shard.connections).sum(), count);
+    shards.iter().map(|shard| ratio((shard.connections - mean).abs() * 100.0, mean)).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# HELP uringcast_shard_connections Held.\n\
+        uringcast_shard_connections{shard=\"0\"} 10\n\
+        uringcast_shard_connections{shard=\"2\"} 8\n\
+        uringcast_shard_connections{shard=\"10\"} 12\n\
+        uringcast_shard_connections_other 5\n\
+        uringcast_ingest_records_total 7 1700000000\n\
+        nonsense\n";
+
+    #[test]
+    fn samples_are_read_summed_and_sorted_by_shard() {
+        let metrics = Metrics::read(TEXT);
+        assert_eq!(metrics.sum(CONNECTIONS), Some(30.0));
+        assert_eq!(metrics.by_shard(CONNECTIONS), [(0, 10.0), (2, 8.0), (10, 12.0)]);
+        assert_eq!(metrics.sum("uringcast_ingest_records_total"), Some(7.0));
+        assert_eq!(metrics.sum("uringcast_shard"), None);
+        assert!(Metrics::read("").is_empty());
+        let own = Metrics::read(&format!("{THREADS}{{thread=\"shard-0\"}} 1.5\n{RESIDENT} 4096\n"));
+        assert_eq!(own.threads(), ThreadTimes::from([("shard-0".to_owned(), 1_500_000_000)]));
+        assert_eq!(own.resident_bytes(), 4_096);
+    }
+
+    #[test]
+    fn metrics_are_fetched_over_http_and_failures_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            for (status, body) in [("200 OK", TEXT), ("503 Service Unavailable", "")] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 512];
+                let len = stream.read(&mut request).unwrap();
+                assert!(request[..len].starts_with(b"GET /metrics HTTP/1.0\r\n"));
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n\r\n{body}").unwrap();
+            }
+        });
+        assert_eq!(Metrics::fetch(&admin).unwrap(), Metrics::read(TEXT));
+        assert!(Metrics::fetch(&admin).unwrap_err().to_string().contains("503"));
+        server.join().unwrap();
+        assert!(matches!(Metrics::fetch(&admin), Err(Error::Server(_))), "nobody listens there any more");
+    }
+
+    #[test]
+    fn use_is_the_difference_of_two_moments() {
+        let moment = |at_s: u64, scale: f64| Snapshot {
+            at_ns: at_s * 1_000_000_000,
+            metrics: Metrics::read(&format!(
+                "{CONNECTIONS}{{shard=\"0\"}} 99\n{CONNECTIONS}{{shard=\"1\"}} 101\n\
+                 {DELIVERIES}{{shard=\"0\"}} {}\n{SENDS}{{shard=\"0\"}} {}\n{SHARD_CPU}{{shard=\"0\"}} {}\n",
+                1_000.0 * scale,
+                250.0 * scale,
+                5e8 * scale
+            )),
+            threads: ThreadTimes::from([("shard-0 1".to_owned(), at_s * 500_000_000)]),
+            resident_bytes: 1_000_000 * at_s,
+            ..Snapshot::default()
+        };
+        let mut observed = Observed {
+            before: moment(1, 0.0),
+            ready: moment(2, 0.0),
+            begin: moment(10, 1.0),
+            end: moment(12, 3.0),
+            ..Observed::default()
+        };
+        observed.peak(&observed.end.clone());
+        let used = observed.sum_up(200, 2_000);
+        assert_eq!((used.seconds, used.cpu_seconds, used.deliveries, used.sends), (2.0, 1.0, 2_000.0, 500.0));
+        assert_eq!((used.messages_per_send, used.deliveries_per_cpu_second), (4.0, 2_000.0));
+        assert_eq!((used.cpu_seconds_per_million, used.resident_per_connection_bytes), (500.0, 5_000.0));
+        assert_eq!((used.shards[0].busy, used.shards[1].deliveries), (0.5, 0.0));
+        assert!((used.spread_percent - 1.0).abs() < 1e-9);
+        assert_eq!(used.resident_max_bytes, 12_000_000);
+        assert_eq!(Observed::default().sum_up(0, 0), ServerUse::default());
+    }
+}
