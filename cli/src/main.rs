@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod bench;
 mod one_dash;
+mod produce;
 mod serve;
 
 /// The commands. Each has a module with `Args` and `pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode>`.
@@ -15,6 +17,10 @@ mod serve;
 enum Command {
     /// Serve Kafka topics to WebSocket clients.
     Serve(Box<serve::Args>),
+    /// Load a server with clients and messages, and check every message.
+    Bench(Box<bench::Args>),
+    /// Send records to Kafka: lines of standard input, a checkable load, or a market.
+    Produce(Box<produce::Args>),
 }
 
 /// Kafka in, WebSocket out, on io_uring.
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
             args.set_file_routes(layered.routes);
             serve::run(*args)
         }
+        Command::Bench(args) => bench::run(*args),
+        Command::Produce(args) => produce::run(*args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("uringcast: {error:#}");

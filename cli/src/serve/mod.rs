@@ -7,7 +7,7 @@ mod config;
 pub(crate) mod layers;
 mod logging;
 mod signals;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use args::Args;
 

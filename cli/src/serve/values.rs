@@ -13,7 +13,7 @@ use serde::Deserialize;
 /// A listener's address; none: it is left out.
 pub(super) type Address = Option<SocketAddr>;
 /// `HOST:PORT,...`.
-pub(super) type Brokers = String;
+pub(crate) type Brokers = String;
 /// Where partitions are first read from.
 pub(super) type Start = StartFrom;
 
@@ -36,7 +36,7 @@ pub(super) fn address_or_none(text: &str) -> Result<Address, String> {
 }
 
 /// A list of `HOST:PORT`. Names are looked up by librdkafka, again and again.
-pub(super) fn brokers(text: &str) -> Result<Brokers, String> {
+pub(crate) fn brokers(text: &str) -> Result<Brokers, String> {
     let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
     for broker in &brokers {
         let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
@@ -133,8 +133,8 @@ impl RouteTable {
 /// A librdkafka property. Its value may be a secret and is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Property {
-    pub(super) key: String,
-    pub(super) value: String,
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 impl fmt::Debug for Property {
@@ -144,7 +144,7 @@ impl fmt::Debug for Property {
 }
 
 /// `KEY=VALUE`, the value as it is or from `@file:PATH` (without its last line end) or `@env:NAME`.
-pub(super) fn property(text: &str) -> Result<Property, String> {
+pub(crate) fn property(text: &str) -> Result<Property, String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     let key = key.trim();
     if key.is_empty() {
@@ -213,7 +213,7 @@ pub(crate) enum Cores {
 }
 
 /// `auto`, `none`, or a list of cores and ranges.
-pub(super) fn cores(text: &str) -> Result<Cores, String> {
+pub(crate) fn cores(text: &str) -> Result<Cores, String> {
     match text {
         "auto" => return Ok(Cores::Auto),
         "none" => return Ok(Cores::List(Vec::new())),
@@ -265,7 +265,7 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
 }
 
 /// A time with a unit.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let expected = || "expected a time with a unit, such as 500ms, 25s or 2m".to_owned();
     let (number, unit) = number_and_unit(text).ok_or_else(expected)?;
     let unit_ms = match unit {

@@ -32,7 +32,7 @@ impl Case<'_> {
         };
         let layered = parse(Cli::command(), &argv, &variable)?;
         let cli = Cli::from_arg_matches(&layered.matches).unwrap();
-        let crate::Command::Serve(mut args) = cli.command;
+        let crate::Command::Serve(mut args) = cli.command else { panic!("not serve") };
         args.set_file_routes(layered.routes);
         Ok(*args)
     }

@@ -1,0 +1,448 @@
+//! `uringcast bench`: arguments become the load generator's plan; its report becomes a table, files and the exit code.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use perf::{
+    Moment, Plan, Report,
+    plan::{Demands, Load, Produce, ServerView, Target},
+    schedule::Rate,
+};
+
+use crate::serve::values::{self, Cores, Property};
+
+const LOAD: &str = "Load";
+const CLIENTS: &str = "Clients";
+const KAFKA: &str = "Kafka";
+const SERVER: &str = "The server, looked at from outside";
+const RESULT: &str = "Result";
+
+const AFTER_HELP: &str = "\
+Every client holds --per-client of the channels key-0 .. key-(N-1), evenly spread, and with --broadcast-rate one channel \
+more that all hold. Every message carries its number and the time at which it was due; on every connection and channel \
+none may be missing, repeated, out of order, damaged, or of a channel not held. Latencies are taken from the time a \
+message was due, so that no stall hides.
+
+CPU figures want --poll-ms (clients that sleep in the kernel are woken by nearly every send, and the server pays); \
+latencies want it left out. Do not mix them.
+
+Exit codes: 0 passed; 1 failed, the last lines say why; 2 an argument is wrong.
+
+Examples:
+  uringcast bench --producer --brokers localhost:9092 --topic trades --clients 1000 --rate 100
+  uringcast bench --producer --topic bench --clients 12000 --channels 1000 --per-client 5 --rate 500 --broadcast-rate 4
+  uringcast bench --hold --clients 10000 --duration 60s";
+
+/// Arguments of `uringcast bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+#[command(group = clap::ArgGroup::new("load").required(true).args(["producer", "listen_only", "hold", "worker"]))]
+pub(crate) struct Args {
+    /// Make the load, through Kafka
+    #[arg(long, help_heading = LOAD)]
+    producer: bool,
+
+    /// Measure what others produce (for checks: uringcast produce --rate)
+    #[arg(long, help_heading = LOAD)]
+    listen_only: bool,
+
+    /// Only hold the connections
+    #[arg(long, help_heading = LOAD)]
+    hold: bool,
+
+    /// A process of a bench with --processes.
+    #[arg(long, hide = true)]
+    worker: bool,
+
+    /// Messages a second, over all keyed channels
+    #[arg(long, value_name = "R", default_value = "100", help_heading = LOAD)]
+    rate: Rate,
+
+    /// Messages a second on one more channel, which every client holds
+    #[arg(long, value_name = "R", default_value = "0", help_heading = LOAD)]
+    broadcast_rate: Rate,
+
+    /// With --listen-only: every client holds the broadcast channel too
+    #[arg(long, help_heading = LOAD)]
+    broadcast: bool,
+
+    /// Keyed channels
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = LOAD)]
+    channels: u32,
+
+    /// Keyed channels of each client
+    #[arg(long, value_name = "K", default_value_t = 1, help_heading = LOAD)]
+    per_client: u32,
+
+    /// With --listen-only: a channel by its name instead of key-N; repeatable
+    #[arg(long = "channel", value_name = "NAME", help_heading = LOAD)]
+    names: Vec<String>,
+
+    /// Bytes of a value
+    #[arg(long, value_name = "BYTES", default_value_t = 256, help_heading = LOAD)]
+    size: usize,
+
+    /// Length of the measured part
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = LOAD)]
+    duration: Duration,
+
+    /// Load before it, checked but not measured
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time, help_heading = LOAD)]
+    warmup: Duration,
+
+    /// How long the last messages may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = LOAD)]
+    drain_wait: Duration,
+
+    /// Where clients connect
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/ws", help_heading = CLIENTS)]
+    url: String,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = CLIENTS)]
+    clients: u32,
+
+    /// Connections begun a second; 0: as fast as --connect-pending allows
+    #[arg(long, value_name = "R", default_value_t = 2_000, help_heading = CLIENTS)]
+    connect_rate: u32,
+
+    /// Connections of a thread between connect and last acknowledgement
+    #[arg(long, value_name = "N", default_value_t = 512, help_heading = CLIENTS)]
+    connect_pending: u32,
+
+    /// From connect to last acknowledgement at most
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = CLIENTS)]
+    connect_timeout: Duration,
+
+    /// Connect from 127.0.0.1, 127.0.0.2, ... in turn, where the ports of one are not enough
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
+    source_addresses: u8,
+
+    /// Client threads, with a ring each
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
+    threads: u32,
+
+    /// Processes with so many threads each, where the descriptors of one are not enough
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
+    processes: u32,
+
+    /// Cores the client threads are pinned to, in turn: a list such as 1 or 0,2-3
+    #[arg(long, value_name = "LIST", default_value = "none", value_parser = values::cores, help_heading = CLIENTS)]
+    core: Cores,
+
+    /// Read only every N ms, like remote clients; for CPU figures
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    poll_ms: Option<u64>,
+
+    /// Pass only if the server closes every connection with CODE while the load runs
+    #[arg(long, value_name = "CODE", help_heading = CLIENTS)]
+    expect_close: Option<u16>,
+
+    /// Brokers to produce to
+    #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BROKERS", default_value = "localhost:9092", value_parser = values::brokers, help_heading = KAFKA)]
+    brokers: String,
+
+    /// Topic to produce to; the server must route it
+    #[arg(long, value_name = "TOPIC", default_value = "bench", help_heading = KAFKA)]
+    topic: String,
+
+    /// How the server's route makes a channel from {topic} and {key}
+    #[arg(long, value_name = "TEMPLATE", default_value = "{key}", help_heading = KAFKA)]
+    topic_channel: String,
+
+    /// How long a batch of the producer waits for company
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time, help_heading = KAFKA)]
+    linger: Duration,
+
+    /// Produce without idempotence (duplicates by retries are then possible)
+    #[arg(long, help_heading = KAFKA)]
+    no_idempotence: bool,
+
+    /// Any librdkafka property; VALUE may be @file:PATH or @env:NAME, for secrets; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::property, help_heading = KAFKA)]
+    kafka: Vec<Property>,
+
+    /// The server's /metrics, for its own counts and each shard
+    #[arg(long, value_name = "HOST:PORT", help_heading = SERVER)]
+    admin: Option<String>,
+
+    /// Its process on this machine, for CPU time of every thread and memory
+    #[arg(long, value_name = "PID", help_heading = SERVER)]
+    server_pid: Option<u32>,
+
+    /// The report as JSON
+    #[arg(long, value_name = "FILE", help_heading = RESULT)]
+    json: Option<PathBuf>,
+
+    /// The latencies in the text format of HDR plotters
+    #[arg(long, value_name = "FILE", help_heading = RESULT)]
+    hgrm: Option<PathBuf>,
+
+    /// Fail if the 99th percentile of latency is above
+    #[arg(long, value_name = "MS", help_heading = RESULT)]
+    p99_max_ms: Option<f64>,
+
+    /// Fail if a shard's connections differ more from the mean
+    #[arg(long, value_name = "PERCENT", requires = "admin", help_heading = RESULT)]
+    spread_max: Option<f64>,
+
+    /// Fail if there are fewer deliveries for each second of the server's CPU time
+    #[arg(long, value_name = "N", help_heading = RESULT)]
+    per_cpu_min: Option<f64>,
+
+    /// No progress on a terminal
+    #[arg(long, short, help_heading = RESULT)]
+    quiet: bool,
+}
+
+/// Makes the run.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.worker {
+        perf::serve_worker()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = match plan(&args).and_then(|plan| plan.check().map(|()| plan)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("uringcast bench: {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let report = if !args.quiet && std::io::stderr().is_terminal() {
+        let mut bar = Bar::default();
+        let report = perf::run(&plan, Some(&mut |moment| bar.show(&moment)));
+        bar.clear();
+        report?
+    } else {
+        perf::run(&plan, None)?
+    };
+    finish(&args, &report)
+}
+
+fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(report.table().as_bytes()).context("standard output")?;
+    for (path, text) in [(&args.json, Report::json as fn(&Report) -> String), (&args.hgrm, Report::hgrm)] {
+        if let Some(path) = path {
+            std::fs::write(path, text(report)).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn plan(args: &Args) -> Result<Plan, perf::Error> {
+    let load = if args.producer {
+        Load::Produce(Produce {
+            brokers: args.brokers.clone(),
+            properties: args
+                .kafka
+                .iter()
+                .map(|Property { key, value }| (key.clone(), value.clone()))
+                .collect(),
+            rate: args.rate,
+            broadcast_rate: args.broadcast_rate,
+            size: args.size,
+            linger: args.linger,
+            idempotent: !args.no_idempotence,
+        })
+    } else if args.hold {
+        Load::Hold
+    } else {
+        Load::Listen
+    };
+    let cores = match &args.core {
+        Cores::Auto => Vec::new(),
+        Cores::List(cores) => cores.clone(),
+    };
+    Ok(Plan {
+        clients: args.clients,
+        connect_rate: args.connect_rate,
+        connect_pending: args.connect_pending,
+        connect_timeout: args.connect_timeout,
+        source_addresses: args.source_addresses,
+        threads: args.threads,
+        cores,
+        processes: args.processes,
+        worker_command: worker_command(args.processes)?,
+        poll: args.poll_ms.map(Duration::from_millis),
+        channels: args.channels,
+        names: args.names.clone(),
+        per_client: args.per_client,
+        broadcast: args.broadcast || !args.broadcast_rate.is_zero(),
+        topic: args.topic.clone(),
+        topic_channel: args.topic_channel.clone(),
+        load,
+        warmup: args.warmup,
+        duration: args.duration,
+        drain_wait: args.drain_wait,
+        expect_close: args.expect_close,
+        demands: Demands {
+            p99_ms_max: args.p99_max_ms,
+            spread_percent_max: args.spread_max,
+            per_cpu_second_min: args.per_cpu_min,
+        },
+        server: ServerView { admin: args.admin.clone(), pid: args.server_pid },
+        command: command(std::env::args()),
+        ..Plan::new(Target::parse(&args.url)?)
+    })
+}
+
+fn worker_command(processes: u32) -> Result<Vec<String>, perf::Error> {
+    if processes == 1 {
+        return Ok(Vec::new());
+    }
+    let program =
+        std::env::current_exe().map_err(|error| perf::Error::Kernel(format!("this program: {error}")))?;
+    Ok(vec![program.to_string_lossy().into_owned(), "bench".to_owned(), "--worker".to_owned()])
+}
+
+/// The command as a shell takes it, without the values of Kafka properties, which may be secret.
+fn command(argv: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in argv {
+        let is_property = words.last().is_some_and(|last| last == "--kafka") || word.starts_with("--kafka=");
+        let shown = match word.rsplit_once('=') {
+            Some(_) if is_property => {
+                let key = word.trim_start_matches("--kafka=").split('=').next().unwrap_or_default();
+                if word.starts_with("--kafka=") { format!("--kafka={key}=...") } else { format!("{key}=...") }
+            }
+            Some(_) | None => word,
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        words.push(if !shown.is_empty() && shown.chars().all(plain) {
+            shown
+        } else {
+            format!("'{}'", shown.replace('\'', "'\\''"))
+        });
+    }
+    words.join(" ")
+}
+
+/// A time with a unit, or a bare number of seconds.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let bare = text.bytes().all(|byte| byte.is_ascii_digit());
+    if bare { values::time(&format!("{text}s")) } else { values::time(text) }
+}
+
+/// Progress on one line of a terminal.
+#[derive(Default)]
+struct Bar {
+    stage: &'static str,
+}
+
+const BAR_WIDTH: usize = 24;
+
+impl Bar {
+    fn show(&mut self, moment: &Moment) {
+        let mut err = std::io::stderr().lock();
+        if moment.stage != self.stage && !self.stage.is_empty() {
+            let _ = writeln!(err);
+        }
+        self.stage = moment.stage;
+        let _ = write!(err, "\r{}\x1b[K", line(moment));
+        let _ = err.flush();
+    }
+
+    fn clear(&self) {
+        if !self.stage.is_empty() {
+            let _ = writeln!(std::io::stderr().lock());
+        }
+    }
+}
+
+fn line(moment: &Moment) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
+    let full = ((moment.done.clamp(0.0, 1.0)) * 24.0).round() as usize;
+    let wrong = if moment.wrong > 0 { format!(", {} WRONG", moment.wrong) } else { String::new() };
+    format!(
+        "{:<11} [{}{}] {} connections, {} messages{wrong}",
+        moment.stage,
+        "#".repeat(full),
+        ".".repeat(BAR_WIDTH - full),
+        moment.ready,
+        moment.messages
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &str) -> Result<Args, clap::Error> {
+        Cli::try_parse_from(std::iter::once("bench").chain(words.split_whitespace())).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn the_capacity_test_can_be_said() {
+        let words = "--producer --clients 12000 --channels 1000 --per-client 5 --rate 500 --broadcast-rate 4 \
+            --duration 60 --p99-max-ms 250 --admin 127.0.0.1:8081 --spread-max 1 --core 1";
+        let plan = plan(&parse(words).unwrap()).unwrap();
+        plan.check().unwrap();
+        assert_eq!((plan.clients, plan.spread().per_client(), plan.channel_count()), (12_000, 6, 1_001));
+        assert_eq!((plan.duration, plan.cores), (Duration::from_secs(60), vec![1]));
+        assert_eq!((plan.demands.p99_ms_max, plan.demands.spread_percent_max), (Some(250.0), Some(1.0)));
+    }
+
+    #[test]
+    fn exactly_one_kind_of_load() {
+        assert!(parse("--clients 1").is_err());
+        assert!(parse("--producer --hold").is_err());
+        for (words, hold) in [("--hold", true), ("--listen-only --broadcast", false)] {
+            let plan = plan(&parse(words).unwrap()).unwrap();
+            plan.check().unwrap();
+            assert_eq!(matches!(plan.load, Load::Hold), hold);
+            assert_eq!(plan.broadcast, !hold);
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_unless_they_say_otherwise() {
+        assert_eq!(time("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("0"), Ok(Duration::ZERO));
+        assert!(time("-1").is_err() && time("").is_err() && time("1d").is_err());
+    }
+
+    #[test]
+    fn the_command_keeps_no_secret() {
+        let words = [
+            "uringcast",
+            "bench",
+            "--kafka",
+            "sasl.password=a=b",
+            "--kafka=ssl.key=x",
+            "--topic-channel",
+            "{key}.t",
+        ];
+        assert_eq!(
+            command(words.into_iter().map(str::to_owned)),
+            "uringcast bench --kafka sasl.password=... --kafka=ssl.key=... --topic-channel '{key}.t'"
+        );
+    }
+
+    #[test]
+    fn progress_is_one_line_of_constant_width() {
+        let moment = Moment { stage: "load", done: 0.5, ready: 3, messages: 9, wrong: 0 };
+        assert_eq!(line(&moment), "load        [############............] 3 connections, 9 messages");
+        assert!(
+            line(&Moment { done: 7.0, wrong: 2, ..moment })
+                .ends_with("[########################] 3 connections, 9 messages, 2 WRONG")
+        );
+    }
+}
