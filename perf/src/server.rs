@@ -34,10 +34,13 @@ impl Snapshot {
     /// Looks.
     ///
     /// # Errors
-    /// [`Error::Server`]: /metrics was asked for and cannot be read.
+    /// [`Error::Server`]: /metrics was asked for and cannot be read, or the process is not there.
     pub fn take(view: &ServerView, now_ns: u64) -> Result<Self, Error> {
         let metrics = view.admin.as_deref().map(Metrics::fetch).transpose()?.unwrap_or_default();
         let threads = view.pid.map_or_else(|| metrics.threads(), machine::thread_times);
+        if let Some(pid) = view.pid.filter(|_| threads.is_empty()) {
+            return Err(Error::Server(format!("there is no process {pid}")));
+        }
         let resident_bytes = view.pid.map_or_else(|| metrics.resident_bytes(), machine::resident_bytes);
         Ok(Self { at_ns: now_ns, metrics, threads, resident_bytes, tcp_bytes: machine::tcp_memory_bytes() })
     }
@@ -352,6 +355,14 @@ mod tests {
         assert!(Metrics::fetch(&admin).unwrap_err().to_string().contains("503"));
         server.join().unwrap();
         assert!(matches!(Metrics::fetch(&admin), Err(Error::Server(_))), "nobody listens there any more");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_no_zero() {
+        let own = ServerView { admin: None, pid: Some(std::process::id()) };
+        assert!(Snapshot::take(&own, 7).unwrap().resident_bytes > 0);
+        let gone = ServerView { admin: None, pid: Some(u32::MAX) };
+        assert!(Snapshot::take(&gone, 7).unwrap_err().to_string().contains("no process"));
     }
 
     #[test]
