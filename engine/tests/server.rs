@@ -106,7 +106,8 @@ fn a_hundred_clients_get_every_message_once_and_in_order_and_are_told_of_the_dra
     for sequence in 0..RECORDS {
         let key = if sequence % 10 == 0 { "all".to_owned() } else { format!("key-{}", sequence % KEYS) };
         let value = json!({"seq": sequence}).to_string();
-        let record = NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
+        let record =
+            NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
         producer.send(&target, &record).unwrap();
     }
     producer.flush(WAIT).unwrap();

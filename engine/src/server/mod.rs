@@ -126,6 +126,8 @@ struct Server {
     reports: Vec<Option<shard::Report>>,
     /// The first thing that went wrong.
     failure: Option<Error>,
+    /// Somebody has told the server to end.
+    told: bool,
     /// The drain is to be skipped.
     stop: bool,
     began: Now,
@@ -158,6 +160,7 @@ impl Server {
             control,
             reports: vec![None; config.shards],
             failure: None,
+            told: false,
             stop: false,
             began: Now::read(),
         };
@@ -222,14 +225,13 @@ impl Server {
             let ready = self.control.sender();
             self.threads.spawn(Thread::Shard(index), move || run_shard(setup, core, &ready))?;
         }
-        for _ in 0..config.shards {
-            match self.control.next(None) {
-                Some(Notice::ShardReady) => {}
-                Some(notice) => {
-                    self.note(notice);
-                    return Err(self.failure.take().unwrap_or_else(|| Error::Thread("stopped".to_owned())));
-                }
-                None => {}
+        let mut ready = 0;
+        while ready < config.shards {
+            let Some(notice) = self.control.next(None) else { continue };
+            ready += usize::from(matches!(notice, Notice::ShardReady));
+            self.note(notice);
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
             }
         }
         Ok(())
@@ -284,7 +286,7 @@ impl Server {
     /// Waits for a reason to end; opens the door once ingest is ready.
     fn supervise(&mut self) {
         let mut open = false;
-        loop {
+        while !self.told && self.failure.is_none() {
             if !open && self.health.is_ready() {
                 open = true;
                 self.phase.send_replace(Phase::Open);
@@ -292,21 +294,23 @@ impl Server {
                 self.tell(Event::Ready);
             }
             let wait = if open { None } else { Some(LOOK) };
-            if let Some(notice) = self.control.next(wait)
-                && self.note(notice)
-            {
-                return;
+            if let Some(notice) = self.control.next(wait) {
+                self.note(notice);
             }
         }
     }
 
-    /// Takes note of what happened. True: it is a reason to end.
-    fn note(&mut self, notice: Notice) -> bool {
+    /// Takes note of what happened.
+    fn note(&mut self, notice: Notice) {
         match notice {
-            Notice::ShardReady => return false,
-            Notice::Drain => tracing::info!("draining"),
+            Notice::ShardReady => {}
+            Notice::Drain => {
+                tracing::info!("draining");
+                self.told = true;
+            }
             Notice::Stop => {
                 tracing::info!("stopping");
+                self.told = true;
                 self.stop = true;
             }
             Notice::Ended(thread, outcome) => {
@@ -325,7 +329,6 @@ impl Server {
                 }
             }
         }
-        true
     }
 
     fn fail(&mut self, error: Error) {

@@ -79,3 +79,12 @@ fn what_is_still_held_is_an_error_however_clean_the_rest_looks() {
     assert!(!error.contains("threads"), "{error}");
     drop(leaked);
 }
+
+#[test]
+fn who_is_told_to_end_while_it_starts_ends_in_order() {
+    let cluster = MockCluster::start(1).unwrap();
+    let (control, handle) = control();
+    handle.drain();
+    let summary = run(small(cluster.settings()), control).unwrap();
+    assert_eq!(summary.connections, 0);
+}
