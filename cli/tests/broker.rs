@@ -1,0 +1,138 @@
+//! `uringcast serve` on a real Kafka: what it says when the topic is missing or the brokers refuse it, and that it mends
+//! itself.
+//!
+//! `cargo test -p uringcast --features broker-tests --test broker`
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod process;
+
+use std::{collections::HashMap, path::Path, process::Command, time::Duration};
+
+use process::{Server, get, upgraded, uringcast};
+
+/// A Kafka of its own, in a folder of its own. Stopped and deleted when dropped.
+struct Kafka {
+    dir: tempfile::TempDir,
+    env: HashMap<String, String>,
+}
+
+impl Kafka {
+    fn start() -> Self {
+        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), env: HashMap::new() };
+        kafka.run(&["start", "--port", "0", "--sasl"]);
+        let env = kafka.run(&["env"]);
+        let pairs = env.lines().filter_map(|line| line.split_once('='));
+        kafka.env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        kafka
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka-local");
+        let folder = self.dir.path().join("kafka");
+        let output = Command::new(script).args(arguments).env("KAFKA_LOCAL_DIR", folder).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.run(&["stop", "--wipe"]);
+    }
+}
+
+/// Waits until /health says this.
+fn wait_for_health(server: &Server, words: &str) -> String {
+    for _ in 0..600 {
+        let health = get(server.admin, "/health");
+        if health.contains(words) {
+            return health;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    panic!("no \"{words}\": {}", get(server.admin, "/health"));
+}
+
+fn drained(server: Server) {
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, 0, "{log}");
+}
+
+#[test]
+fn a_real_broker_is_used_refused_lost_and_found() {
+    let kafka = Kafka::start();
+    a_missing_topic_is_named_and_picked_up(&kafka);
+    a_wrong_password_and_a_wrong_ca_are_named(&kafka);
+    secrets_come_from_files(&kafka);
+    a_lost_broker_keeps_the_clients(&kafka);
+}
+
+fn a_missing_topic_is_named_and_picked_up(kafka: &Kafka) {
+    let server =
+        Server::start(uringcast(&["--route", "later={key}"]).args(["--brokers", &kafka.env["BROKERS"]]));
+    let health = wait_for_health(&server, "topic_unknown");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"later\""), "{health}");
+    // It serves what is there meanwhile.
+    drop(upgraded(server.public));
+    kafka.run(&["topic", "later", "1"]);
+    wait_for_health(&server, "\"ready\"");
+    drained(server);
+}
+
+/// A server on the SASL_SSL listener with one property changed.
+fn secured(kafka: &Kafka, change: &str) -> Server {
+    let properties = [
+        "security.protocol=SASL_SSL".to_owned(),
+        "sasl.mechanism=SCRAM-SHA-512".to_owned(),
+        format!("sasl.username={}", kafka.env["SASL_USER"]),
+        format!("sasl.password={}", kafka.env["SASL_PASSWORD"]),
+        format!("ssl.ca.location={}", kafka.env["CA"]),
+        change.to_owned(),
+    ];
+    let mut command = uringcast(&["--route", "later={key}"]);
+    command.args(["--brokers", &kafka.env["SASL_BROKERS"]]);
+    for property in &properties {
+        command.args(["--kafka", property]);
+    }
+    Server::start(&mut command)
+}
+
+fn a_wrong_password_and_a_wrong_ca_are_named(kafka: &Kafka) {
+    for (change, said) in [
+        ("sasl.password=wrong".to_owned(), "uthentication"),
+        (format!("ssl.ca.location={}", kafka.env["WRONG_CA"]), "certificate"),
+    ] {
+        let server = secured(kafka, &change);
+        let health = wait_for_health(&server, "brokers_refuse");
+        assert!(health.starts_with("HTTP/1.1 503") && health.contains(said), "{change}: {health}");
+        server.signal("TERM");
+        let (code, log) = server.end();
+        assert_eq!(code, 0, "{log}");
+        assert!(!log.contains(&kafka.env["SASL_PASSWORD"]), "the log shows a password");
+    }
+}
+
+fn secrets_come_from_files(kafka: &Kafka) {
+    let path = kafka.dir.path().join("password");
+    std::fs::write(&path, format!("{}\n", kafka.env["SASL_PASSWORD"])).unwrap();
+    let server = secured(kafka, &format!("sasl.password=@file:{}", path.display()));
+    wait_for_health(&server, "\"ready\"");
+    drained(server);
+}
+
+fn a_lost_broker_keeps_the_clients(kafka: &Kafka) {
+    let server =
+        Server::start(uringcast(&["--route", "later={key}"]).args(["--brokers", &kafka.env["BROKERS"]]));
+    wait_for_health(&server, "\"ready\"");
+    let client = upgraded(server.public);
+    kafka.run(&["kill", "1"]);
+    let health = wait_for_health(&server, "brokers_unreachable");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"connections\":1"), "{health}");
+    kafka.run(&["restart", "1"]);
+    let health = wait_for_health(&server, "\"ready\"");
+    assert!(health.contains("\"connections\":1"), "{health}");
+    drained(server);
+    drop(client);
+}
