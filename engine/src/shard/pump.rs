@@ -393,6 +393,20 @@ impl<R: Ring> Shard<R> {
         }
     }
 
+    /// The budget of large frames is used up by connections that took a part of one: the largest holder is reset.
+    pub(super) fn relieve_blocks(&mut self) {
+        let pressure = self.reader.pressure();
+        if std::mem::replace(&mut self.pressure, pressure) == pressure {
+            return;
+        }
+        let held = |client: &Connection| client.own.block.as_ref().map_or(0, |(block, _)| block.len());
+        let largest =
+            self.connections.iter().filter(|client| held(client) > 0).max_by_key(|client| held(client));
+        if let Some(key) = largest.map(|client| client.key) {
+            self.end(key, Why::Blocked);
+        }
+    }
+
     /// One sample a send: from ingest to the socket.
     fn sample_delay(&self, plan: &Planned) {
         if let Some(step) = self.pump.steps[plan.steps.clone()].first() {

@@ -48,6 +48,7 @@ impl<R: Ring> Shard<R> {
         self.follow_index(self.reader.tail().min(self.links.read() + ENTRIES_A_TURN));
         self.flush_turn();
         self.deal_with_floor();
+        self.relieve_blocks();
         self.post_letters();
         self.show();
         Ok(())
@@ -77,6 +78,7 @@ impl<R: Ring> Shard<R> {
     fn has_work(&self) -> bool {
         self.reader.tail() != self.links.read()
             || self.reader.asked_floor() != self.reader.floor()
+            || self.reader.pressure() != self.pressure
             || !self.inbox.is_empty()
             || self.pump.has_work()
             || !self.deferred.is_empty()

@@ -46,6 +46,13 @@ impl Reader {
         self.log.floor.0.load(Ordering::Acquire)
     }
 
+    /// How often the writer has found the blocks' budget used up by connections that hold blocks, and no floor that
+    /// would make room. Each time the largest holder is to let go.
+    #[must_use]
+    pub fn pressure(&self) -> u64 {
+        self.log.pressure.0.load(Ordering::Acquire)
+    }
+
     /// The floor this reader has acknowledged.
     #[must_use]
     pub fn floor(&self) -> u64 {

@@ -68,7 +68,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Full`]: nothing was appended. Readers have been asked for a floor that makes room; append again once they have
-    /// acknowledged it. (Or the blocks' budget is used up by connections that hold blocks: once they let go.)
+    /// acknowledged it. (Or the blocks' budget is used up by connections that hold blocks, and [`super::Reader::pressure`] asks that they let go.)
     ///
     /// # Panics
     /// When a frame has 4 GiB or more.
@@ -186,6 +186,12 @@ impl Writer {
         }
     }
 
+    /// Asks every reader's owner to have its largest holder of a block let go: ingest must not wait for a peer.
+    fn press(&self) {
+        self.log.pressure.0.fetch_add(1, Ordering::Release);
+        self.ring();
+    }
+
     fn store_tail(&mut self) {
         self.published = self.end.entries;
         self.log.tail.0.store(self.published, Ordering::Release);
@@ -225,8 +231,10 @@ impl Writer {
         if self.log.blocks.take(bytes) {
             return Ok(());
         }
-        if let Some(floor) = self.floor_making_room(bytes) {
-            self.ask(floor);
+        match self.floor_making_room(bytes) {
+            Some(floor) => self.ask(floor),
+            // What is in the way is held by connections that took a part of a block and no more.
+            None => self.press(),
         }
         Err(Full)
     }
