@@ -75,7 +75,9 @@ fn read(client: &mut Client) -> Value {
         match client.read().unwrap() {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
             Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("unexpected {other:?}"),
+            other @ (Message::Binary(_) | Message::Close(_) | Message::Frame(_)) => {
+                panic!("unexpected {other:?}")
+            }
         }
     }
 }
