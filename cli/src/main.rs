@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod bench;
+mod demo;
 mod one_dash;
 mod produce;
 mod serve;
@@ -21,6 +22,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Send records to Kafka: lines of standard input, a checkable load, or a market.
     Produce(Box<produce::Args>),
+    /// Show everything live: broker, data, server and a page, in one process.
+    Demo(demo::Args),
 }
 
 /// Kafka in, WebSocket out, on io_uring.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         }
         Command::Bench(args) => bench::run(*args),
         Command::Produce(args) => produce::run(*args),
+        Command::Demo(args) => demo::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("uringcast: {error:#}");

@@ -81,6 +81,18 @@ impl Market {
         Self { random, instruments, matches, value: String::new() }
     }
 
+    /// Keys of the instruments.
+    #[must_use]
+    pub fn instruments(&self) -> Vec<&str> {
+        self.instruments.iter().map(|instrument| instrument.key.as_str()).collect()
+    }
+
+    /// Keys of the matches.
+    #[must_use]
+    pub fn matches(&self) -> Vec<&str> {
+        self.matches.iter().map(|played| played.key.as_str()).collect()
+    }
+
     /// The next record, as of `now_ms` (Unix ms).
     pub fn next(&mut self, now_ms: u64) -> FeedRecord<'_> {
         let kind = self.random.below(100);

@@ -61,7 +61,9 @@ fn send(
         let due = rate * (now.mono_ms() - began_ms) / 1_000;
         for _ in sent..due.min(sent + BURST_MAX) {
             let record = market.next(now.unix_ms);
-            let Some((_, target)) = targets.iter().find(|(topic, _)| *topic == record.topic) else { continue };
+            let Some((_, target)) = targets.iter().find(|(topic, _)| *topic == record.topic) else {
+                continue;
+            };
             let new = NewRecord {
                 partition: None,
                 key: Some(record.key.as_bytes()),

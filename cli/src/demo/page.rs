@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_page_names_no_other_host() {
-        let outside = PAGE.split("http").skip(1).filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
+        let outside =
+            PAGE.split("http").skip(1).filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
         // A namespace is a name, not an address.
         let outside: Vec<_> = outside.filter(|rest| !rest.contains("www.w3.org")).collect();
         assert!(outside.is_empty(), "{outside:?}");

@@ -37,6 +37,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What another command that runs the server needs: log lines on stderr, and signals that drain it.
+pub(crate) fn prepare(log_level: &str, handle: engine::server::Handle) -> anyhow::Result<()> {
+    logging::install(log_level, args::LogFormat::Text)?;
+    Ok(signals::install(handle)?)
+}
+
 fn refused(text: &str) -> ExitCode {
     eprintln!("uringcast: {text}");
     ExitCode::from(WRONG_SETTING)

@@ -55,7 +55,7 @@ pub struct Control {
 }
 
 /// The caller's end. Dropping it does not end the server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Handle {
     sender: flume::Sender<Notice>,
     events: flume::Receiver<Event>,

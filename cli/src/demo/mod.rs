@@ -1,0 +1,226 @@
+//! `uringcast demo`: broker, data, server and a page that shows it live, in one process.
+
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use engine::{
+    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    server::{self, Addresses, Handle, Summary},
+};
+use kafka::{Admin, Consumer, MockCluster, Settings, TopicError};
+use perf::feed::{Market, ROUTES};
+use proto::{channel::Template, native::message::Payload};
+
+use crate::serve;
+
+mod market;
+mod page;
+
+/// Topic for a load generator beside the market: `uringcast bench` finds it by its defaults.
+const BENCH_TOPIC: &str = "bench";
+/// Partitions of each topic.
+const PARTITIONS: u32 = 3;
+/// How long the server may take to listen, and then to know where every partition begins.
+const START: Duration = Duration::from_secs(30);
+/// How long brokers may take to create a topic.
+const CREATE: Duration = Duration::from_secs(20);
+/// The market is the same each time.
+const SEED: u64 = 7;
+
+/// Arguments of `uringcast demo`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Show everything live, with no outside service: an embedded mock broker, a synthetic market on a few \
+        hundred keys, the server, and a page in your browser. With --brokers it does the same on a real Kafka."
+)]
+pub(crate) struct Args {
+    /// Where the page is served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    page_addr: SocketAddr,
+
+    /// Where clients connect (path /ws)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    lb_addr: SocketAddr,
+
+    /// Listener of /health and /metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    admin_addr: SocketAddr,
+
+    /// A real Kafka instead of the embedded mock; its topics are created where they are missing
+    #[arg(long, value_name = "HOST:PORT")]
+    brokers: Option<String>,
+
+    /// Keys of the market: nine of ten are instruments, the others matches
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=300))]
+    keys: u32,
+
+    /// Records a second
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+
+    /// Shards: threads with a ring and a part of the connections each
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+
+    /// End by itself, as if by SIGTERM
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log_level: String,
+}
+
+/// Runs it until a signal ends it, or `--for` is over.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (control, handle) = server::control();
+    serve::prepare(&args.log_level, handle.clone())?;
+    // Lives as long as this function.
+    let mock = if args.brokers.is_none() { Some(MockCluster::start(1)?) } else { None };
+    let settings = match (&args.brokers, &mock) {
+        (Some(brokers), _) => Settings::new(brokers.clone()),
+        (None, Some(mock)) => mock.settings(),
+        (None, None) => bail!("no broker"),
+    };
+    create_topics(mock.as_ref(), &settings)?;
+
+    let config = config(args, settings.clone())?;
+    let server =
+        thread::Builder::new().name("server".to_owned()).spawn(move || server::run(config, control))?;
+    let Some(addresses) = started(&handle) else { return ended(server) };
+    let market = Market::new(args.keys, SEED);
+    let shown = page::serve(args.page_addr, page::render(&page_config(&market, addresses)))?;
+    let feed = market::Feed::start(&settings, market, args.rate)?;
+    say(args, &settings, addresses, shown);
+
+    // The timer's thread ends with the process, or with the server, whichever is first.
+    let (over, wait) = mpsc::channel::<()>();
+    if let Some(seconds) = args.seconds {
+        thread::Builder::new().name("timer".to_owned()).spawn(move || {
+            if wait.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                handle.drain();
+            }
+        })?;
+    }
+    let outcome = ended(server);
+    drop(over);
+    feed.stop();
+    outcome
+}
+
+/// Creates what is missing.
+fn create_topics(mock: Option<&MockCluster>, settings: &Settings) -> anyhow::Result<()> {
+    let names = ROUTES.iter().map(|(topic, _)| *topic).chain([BENCH_TOPIC]);
+    if let Some(mock) = mock {
+        for name in names {
+            mock.create_topic(name, PARTITIONS)?;
+        }
+        return Ok(());
+    }
+    let (consumer, admin) = (Consumer::new(settings)?, Admin::new(settings)?);
+    for name in names {
+        match consumer.topic(name, CREATE) {
+            Ok(_) => Ok(()),
+            Err(TopicError::Unknown) => Ok(admin.create_topic(name, PARTITIONS, 1, &[], CREATE)?),
+            Err(error) => Err(anyhow::Error::from(error)),
+        }
+        .with_context(|| format!("topic {name}"))?;
+    }
+    Ok(())
+}
+
+fn config(args: &Args, kafka: Settings) -> anyhow::Result<Config> {
+    let shards = usize::from(args.shards);
+    let cores = server::usable_cores();
+    let route = |(topic, template): (&str, &str)| -> anyhow::Result<Route> {
+        Ok(Route {
+            topic: topic.to_owned(),
+            template: Template::parse(template).with_context(|| format!("template {template}"))?,
+            payload: Payload::Json,
+            headers: Vec::new(),
+            oversized: Oversized::Gap,
+        })
+    };
+    Ok(Config {
+        shards,
+        cores: if shards <= cores.len() { cores } else { Vec::new() },
+        listen: args.lb_addr,
+        admin: Some(args.admin_addr),
+        kafka,
+        routes: ROUTES.into_iter().chain([(BENCH_TOPIC, "{key}")]).map(route).collect::<Result<_, _>>()?,
+        from: From::Latest,
+        limits: Limits::default(),
+        allowed_origins: Vec::new(),
+        keepalive: Keepalive::WebSocket,
+        ping_interval: Duration::from_secs(25),
+        ping_grace: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(15),
+        slab: SlabSizes::default(),
+    })
+}
+
+/// Waits until clients are let in; none: the server has ended, and its thread knows why.
+fn started(handle: &Handle) -> Option<Addresses> {
+    let addresses = handle.addresses(START)?;
+    handle.is_ready_within(START).then_some(addresses)
+}
+
+/// The end of the server, by whatever.
+fn ended(server: JoinHandle<Result<Summary, engine::error::Error>>) -> anyhow::Result<ExitCode> {
+    let Ok(outcome) = server.join() else { bail!("the server panicked") };
+    let summary = outcome?;
+    say_end(&summary);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the page has to know.
+fn page_config(market: &Market, addresses: Addresses) -> serde_json::Value {
+    let topic = |(topic, template): (&str, &str)| {
+        let kind = template.rsplit('.').next().unwrap_or_default();
+        let keys = if kind == "score" { market.matches() } else { market.instruments() };
+        let channels: Vec<_> = keys.iter().map(|key| template.replace("{key}", key)).collect();
+        serde_json::json!({ "name": topic, "kind": kind, "channels": channels })
+    };
+    serde_json::json!({
+        "socket_port": addresses.public.port(),
+        "symbols": market.instruments(),
+        "topics": ROUTES.into_iter().map(topic).collect::<Vec<_>>(),
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "this command talks to a person")]
+fn say(args: &Args, settings: &Settings, addresses: Addresses, page: SocketAddr) {
+    let broker = if args.brokers.is_some() { "Kafka" } else { "an embedded mock broker" };
+    println!("uringcast demo");
+    println!("  page     http://{page}/");
+    println!("  clients  ws://{}/ws", addresses.public);
+    if let Some(admin) = addresses.admin {
+        println!("  health   http://{admin}/health and /metrics");
+    }
+    println!("  brokers  {} ({broker})", settings.brokers);
+    println!(
+        "  data     {} records a second on {} keys, topics prices, trades, scores",
+        args.rate, args.keys
+    );
+    match args.seconds {
+        Some(seconds) => println!("It ends by itself after {seconds} s; Ctrl-C ends it now."),
+        None => println!("Ctrl-C ends it."),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this command talks to a person")]
+fn say_end(summary: &Summary) {
+    println!(
+        "Drained in {} ms after {} s: {} connections, {} messages delivered, nothing held.",
+        summary.drained_ms,
+        summary.served_ms / 1_000,
+        summary.connections,
+        summary.deliveries
+    );
+}
