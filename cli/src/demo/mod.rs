@@ -96,7 +96,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(addresses) = started(&handle) else { return ended(server) };
     let market = Market::new(args.keys, SEED);
     let shown = page::serve(args.page_addr, page::render(&page_config(&market, addresses)))?;
-    let feed = market::Feed::start(&settings, market, args.rate)?;
+    // The mock's settings are for consumers.
+    let feed = market::Feed::start(&Settings::new(settings.brokers.clone()), market, args.rate)?;
     say(args, &settings, addresses, shown);
 
     // The timer's thread ends with the process, or with the server, whichever is first.
