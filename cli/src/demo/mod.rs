@@ -22,8 +22,8 @@ use crate::serve;
 mod market;
 mod page;
 
-/// Topic for a load generator beside the market: `uringcast bench` finds it by its defaults.
-const BENCH_TOPIC: &str = "bench";
+/// Topic for a load generator beside the market, with a route of its own: `{key}` alone could make the market's names too.
+const BENCH: (&str, &str) = ("bench", "bench.{key}");
 /// Partitions of each topic.
 const PARTITIONS: u32 = 3;
 /// How long the server may take to listen, and then to know where every partition begins.
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Creates what is missing.
 fn create_topics(mock: Option<&MockCluster>, settings: &Settings) -> anyhow::Result<()> {
-    let names = ROUTES.iter().map(|(topic, _)| *topic).chain([BENCH_TOPIC]);
+    let names = ROUTES.iter().map(|(topic, _)| *topic).chain([BENCH.0]);
     if let Some(mock) = mock {
         for name in names {
             mock.create_topic(name, PARTITIONS)?;
@@ -154,7 +154,7 @@ fn config(args: &Args, kafka: Settings) -> anyhow::Result<Config> {
         listen: args.lb_addr,
         admin: Some(args.admin_addr),
         kafka,
-        routes: ROUTES.into_iter().chain([(BENCH_TOPIC, "{key}")]).map(route).collect::<Result<_, _>>()?,
+        routes: ROUTES.into_iter().chain([BENCH]).map(route).collect::<Result<_, _>>()?,
         from: From::Latest,
         limits: Limits::default(),
         allowed_origins: Vec::new(),
