@@ -7,7 +7,7 @@
 //! closing with unread bytes would send a reset, and a reset eats the answer.
 //!
 //! Two faults of tokio-uring shape the code. A dropped read stays armed and swallows bytes, so no read is ever dropped:
-//! time limits shut the socket down, and the read ends by itself ([`until`]). And operations are submitted when the
+//! time limits shut the socket down, and the read ends by itself (`until`). And operations are submitted when the
 //! runtime parks, so no task may be always ready.
 
 use std::{

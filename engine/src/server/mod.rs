@@ -3,7 +3,7 @@
 //! [`run`] blocks the caller's thread, which becomes the supervisor: it sleeps in one inbox for the end of a thread, a
 //! command of the [`Handle`], or readiness. Order of a start: what can fail fast first (settings, kernel, ports), then
 //! shards, ingest, accept ring, admin; clients are let in once ingest knows where every partition begins. Order of an end:
-//! see [`drain`].
+//! see `drain.rs`.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
