@@ -44,7 +44,7 @@ pub(crate) struct Crew<'a> {
     progress: Vec<Progress>,
     settled: usize,
     seen: Vec<Vec<Option<Seen>>>,
-    reports: usize,
+    reported: Vec<bool>,
     report: ClientReport,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Crew<'a> {
             progress,
             settled: 0,
             seen: Vec::new(),
-            reports: 0,
+            reported: vec![false; plan.workers() as usize],
             report: ClientReport::default(),
         })
     }
@@ -106,11 +106,11 @@ impl<'a> Crew<'a> {
             FromClients::Seen(seen) => self.seen.push(seen),
             FromClients::Report(report) => {
                 self.progress[worker as usize] = report.progress;
-                self.reports += 1;
+                self.reported[worker as usize] = true;
                 self.report.merge(*report);
             }
-            // A process that ends after its threads have reported ends as it should.
-            FromClients::Failed(_) if self.reports == self.progress.len() => {}
+            // A process ends as it should after its threads have reported.
+            FromClients::Failed(_) if self.reported[worker as usize] => {}
             FromClients::Failed(reason) => return Err(Error::Worker { worker, reason }),
         }
         Ok(())
@@ -195,11 +195,10 @@ impl<'a> Crew<'a> {
     pub(crate) fn finish(mut self, ends: Vec<Option<Seen>>, deadline_ns: u64) -> Result<ClientReport, Error> {
         self.enter("the rest", self.clock.now_ns(), deadline_ns);
         self.tell(&ToClients::End { ends, deadline_ns });
-        self.pump_until(deadline_ns + PATIENCE_NS, |crew| crew.reports == crew.progress.len())?;
-        if self.reports < self.progress.len() {
-            let missing = self.progress.len() - self.reports;
-            return Err(Error::Kernel(format!("{missing} client threads do not report")));
+        self.pump_until(deadline_ns + PATIENCE_NS, |crew| crew.reported.iter().all(|reported| *reported))?;
+        match (0..).zip(&self.reported).find(|(_, reported)| !**reported) {
+            Some((worker, _)) => Err(Error::Worker { worker, reason: "does not report".to_owned() }),
+            None => Ok(self.report),
         }
-        Ok(self.report)
     }
 }

@@ -7,13 +7,17 @@ mod support;
 use std::time::Duration;
 
 use perf::{Plan, Report, check::Counts, plan::Target};
-use support::{Fault, MESSAGES, serve};
+use support::{Fault, MESSAGES, Served, serve};
 
 const CLIENTS: u32 = 4;
 const PER_CLIENT: u32 = 2;
 
 fn run(fault: Fault, change: impl FnOnce(&mut Plan)) -> Report {
-    let addr = serve(fault);
+    run_against(&serve(fault), change)
+}
+
+fn run_against(served: &Served, change: impl FnOnce(&mut Plan)) -> Report {
+    let addr = served.addr;
     let target = Target::parse(&format!("ws://{addr}/ws")).unwrap();
     let mut plan = Plan {
         clients: CLIENTS,
@@ -126,9 +130,11 @@ fn a_refused_client_fails_by_its_reason() {
 
 #[test]
 fn an_expected_close_passes_and_an_unexpected_one_fails() {
-    let report = run(Fault::CloseAll(20), |plan| plan.expect_close = Some(1_001));
+    let served = serve(Fault::CloseAll(20));
+    let report = run_against(&served, |plan| plan.expect_close = Some(1_001));
     assert_eq!(report.failures(), [""; 0]);
     assert_eq!(report.connections.closes, [(1_001, u64::from(CLIENTS))].into());
+    assert_eq!(served.answers.load(std::sync::atomic::Ordering::SeqCst), CLIENTS as usize);
     assert_eq!(report.messages.checks.fresh, 20 * u64::from(CLIENTS * PER_CLIENT));
     let report = faulty(Fault::CloseAll(20));
     assert_eq!(report.failures(), ["4 connections closed with 1001"]);

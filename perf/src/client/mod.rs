@@ -107,7 +107,7 @@ impl<'p> Client<'p> {
             Setup { entries: 512, completions: 8_192, buffers: 1_024, buffer_bytes: 8_192, descriptors };
         let ring = KernelRing::new(&setup)
             .map_err(|error| format!("{error} (of a load generator: more --threads or --processes)"))?;
-        let origin = if matches!(plan.load, Load::Listen) { Origin::Others } else { Origin::Ours };
+        let origin = if matches!(plan.load, Load::Produce(_)) { Origin::Ours } else { Origin::Others };
         let names = plan.channel_names().map_err(|error| error.to_string())?;
         // Channels given by name are not the keys of their records.
         let keys = plan.names.is_empty().then(|| plan.keys());

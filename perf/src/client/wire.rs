@@ -29,6 +29,7 @@ impl Client<'_> {
             self.ring.send(&sends, &mut self.outcomes);
             for (index, outcome) in batch.into_iter().zip(std::mem::take(&mut self.outcomes)) {
                 self.sent(index, outcome);
+                self.close_if_over(index);
             }
         }
     }
@@ -112,7 +113,6 @@ impl Client<'_> {
                 self.listed.push(index);
             }
             Event::Closed(_) => {
-                connection.slot = None;
                 connection.phase = Phase::Closed;
                 self.open -= 1;
             }
@@ -177,11 +177,13 @@ impl Client<'_> {
         }
     }
 
+    /// Closes the descriptor when nothing is in flight on it, nor waits to leave (the answer to a close).
     fn close_if_over(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         if connection.phase == Phase::Leaving
             && connection.is_quiet()
-            && let Some(slot) = connection.slot
+            && connection.out.is_empty()
+            && let Some(slot) = connection.slot.take()
         {
             self.push(index, Op::Close { slot });
         }

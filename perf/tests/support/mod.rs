@@ -59,18 +59,27 @@ struct Shared {
     clock: Clock,
     fault: Fault,
     accepted: Arc<AtomicUsize>,
+    answers: Arc<AtomicUsize>,
     start_ns: Arc<OnceLock<u64>>,
 }
 
-/// Starts the server; it serves until the process ends.
-pub(crate) fn serve(fault: Fault) -> SocketAddr {
+/// Where the server listens, and how many of its close frames were answered. It serves until the process ends.
+pub(crate) struct Served {
+    pub(crate) addr: SocketAddr,
+    pub(crate) answers: Arc<AtomicUsize>,
+}
+
+/// Starts the server.
+pub(crate) fn serve(fault: Fault) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
+    let answers = Arc::<AtomicUsize>::default();
     let shared = Shared {
         clock: Clock::start(),
         fault,
         accepted: Arc::default(),
-        start_ns: Arc::new(OnceLock::new()),
+        answers: Arc::clone(&answers),
+        start_ns: Arc::default(),
     };
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -79,7 +88,7 @@ pub(crate) fn serve(fault: Fault) -> SocketAddr {
             thread::spawn(move || drop(client(&shared, stream)));
         }
     });
-    addr
+    Served { addr, answers }
 }
 
 fn client(shared: &Shared, stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
@@ -119,7 +128,9 @@ fn client(shared: &Shared, stream: TcpStream) -> Result<(), Box<dyn std::error::
         if shared.fault == Fault::CloseAll(seq) {
             let frame = CloseFrame { code: CloseCode::Away, reason: "draining".into() };
             socket.close(Some(frame))?;
-            return goodbye(socket);
+            // Close frame and FIN arrive together: the answer has to leave all the same.
+            end.shutdown(std::net::Shutdown::Write)?;
+            return answered(socket, &shared.answers);
         }
         for (place, channel) in channels.iter().enumerate() {
             let fault = if place == 0 { fault } else { Fault::None };
@@ -153,6 +164,18 @@ fn message(channel: &str, seq: u64, t_ns: u64, fault: Fault) -> String {
     let channel = if fault == Fault::Foreign(seq) { "key-77" } else { channel };
     let value = String::from_utf8(value).unwrap();
     format!(r#"{{"type":"message","channel":"{channel}","pos":"abcdefgh.0.{seq}","ts":1,"data":{value}}}"#)
+}
+
+/// Counts a close that the client answers.
+fn answered(
+    mut socket: WebSocket<TcpStream>,
+    answers: &AtomicUsize,
+) -> Result<(), Box<dyn std::error::Error>> {
+    socket.get_ref().set_read_timeout(Some(Duration::from_secs(10)))?;
+    if matches!(socket.read()?, Message::Close(_)) {
+        answers.fetch_add(1, SeqCst);
+    }
+    Ok(())
 }
 
 /// Answers the client's close, or waits for its answer to ours.
