@@ -7,13 +7,13 @@
 //!                     reclaimed      floor                                   tail       Writer::tail
 //! ```
 //!
-//! Bytes lie back to back in one circular region a wire format ([`region`]); the index is one circular array of entries
-//! with checkpoints ([`index`]); large frames are blocks of their own ([`blocks`]). Publication is one release store of the
-//! tail. Reclaiming is a protocol ([`eighths`]): the writer asks for a floor, every reader acknowledges it when it no
+//! Bytes lie back to back in one circular region a wire format (`region.rs`); the index is one circular array of entries
+//! with checkpoints (`index.rs`); large frames are blocks of their own (`blocks.rs`). Publication is one release store of
+//! the tail. Reclaiming is a protocol (`eighths.rs`): the writer asks for a floor, every reader acknowledges it when it no
 //! longer needs what lies below, and only then is that overwritten. A reader that does not acknowledge stops the writer;
 //! nothing is ever read after it was overwritten (docs/DESIGN.md, "The slab is a log").
 //!
-//! This is one of the homes of unsafe code. What makes its face safe is written down once, at the `Sync` of [`log`], and
+//! This is one of the homes of unsafe code. What makes its face safe is written down once, at the `Sync` in `log.rs`, and
 //! checked three ways: against a naive model (`tests/model.rs`), by threads that run into each other
 //! (`tests/threads.rs`, also under Miri), and in all interleavings (loom, `engine/slab-check`).
 //!
