@@ -9,8 +9,9 @@
 //! while *n* is filled, and from there to the end of *n* are eight eighths at most.
 //!
 //! - Bytes: eight times `bytes / 8` are no more than a lap.
-//! - Entries: an eighth is `(entries - checkpoint) / 8`, so the entry overwritten last is at least a checkpoint's
-//!   distance older than the floor: older than the last checkpoint at or before it, where walks begin.
+//! - Entries: an eighth is `(entries - checkpoint) / 8`, so the entry overwritten last is older than the floor by more
+//!   than a checkpoint's distance: older than the last checkpoint at or before it, where walks begin. The checkpoint that
+//!   may be overwritten with it is one entry younger, so it is older than that one too.
 
 use super::{FORMATS, Sizes};
 

@@ -1,9 +1,8 @@
 //! The index: a circle of entries, and every so many of them a *checkpoint*, the next offset of every source.
 //!
 //! Checkpoint `k` says what holds before entry `k * spacing`. It is written together with the entry before that one, so
-//! that it is there as soon as a published tail can name it; the circle of checkpoints has one place more than the
-//! index needs, and so each outlives the entries it is the key to. Storage is reused: it grows with the number of
-//! sources and with nothing else.
+//! that it is there as soon as a published tail can name it. Storage is reused: it grows with the number of sources and
+//! with nothing else.
 
 use super::{Entry, memory, sync::UnsafeCell};
 
@@ -19,7 +18,7 @@ impl Index {
         assert!(entries.is_power_of_two() && spacing.is_power_of_two(), "powers of two");
         Self {
             entries: memory::taken(entries, || UnsafeCell::new(Entry::VACANT)),
-            checkpoints: (0..=entries / spacing).map(|_| UnsafeCell::default()).collect(),
+            checkpoints: (0..entries / spacing).map(|_| UnsafeCell::default()).collect(),
             spacing: spacing as u64,
         }
     }
@@ -44,16 +43,16 @@ impl Index {
     /// Writes an entry, and a checkpoint of `next_offsets`, which are those behind it, where one is due.
     ///
     /// # Safety
-    /// Only the writer may call it, and no reader may hold or ask for entry `sequence - entries`, nor for positions at
-    /// or before it.
+    /// Only the writer may call it, and no reader may hold or ask for entry `sequence - entries`, nor for positions that
+    /// rest on a checkpoint at or before `sequence + 1 - entries`.
     pub(super) unsafe fn write(&self, sequence: u64, entry: Entry, next_offsets: &[i64]) {
         // SAFETY: nobody else touches the slot (this function's contract).
         self.slot(sequence).with_mut(|slot| unsafe { *slot = entry });
         let next = sequence + 1;
         if self.checkpoint_before(next) == next {
             self.checkpoint(next).with_mut(|checkpoint| {
-                // SAFETY: what lay here belonged to an entry one spacing older than the one that was overwritten above,
-                // so nobody else touches it either.
+                // SAFETY: what lies here is the checkpoint at `next - entries`: nobody else touches it (this function's
+                // contract).
                 let checkpoint = unsafe { &mut *checkpoint };
                 checkpoint.clear();
                 checkpoint.extend_from_slice(next_offsets);
@@ -64,12 +63,12 @@ impl Index {
     /// The next offset of every source as of the entries before `sequence`.
     ///
     /// # Safety
-    /// The entries from the checkpoint at or before `sequence` up to it are published to the caller, and are not
-    /// overwritten meanwhile.
+    /// The entries up to `sequence` are published to the caller, and the checkpoint at or before it and the entries from
+    /// there on are not overwritten meanwhile.
     pub(super) unsafe fn positions_at(&self, sequence: u64, out: &mut Vec<i64>) {
         let from = self.checkpoint_before(sequence);
         out.clear();
-        // SAFETY: a checkpoint is published with the entry before it and overwritten after its own entry.
+        // SAFETY: published with the entry before it; not overwritten meanwhile (this function's contract).
         self.checkpoint(from).with(|checkpoint| out.extend_from_slice(unsafe { &*checkpoint }));
         for walked in from..sequence {
             // SAFETY: this function's contract.
@@ -83,10 +82,9 @@ impl Index {
         &self.entries[sequence as usize & (self.entries.len() - 1)]
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder by a usize")]
+    #[expect(clippy::cast_possible_truncation, reason = "masked by the number of checkpoints")]
     fn checkpoint(&self, sequence: u64) -> &UnsafeCell<Vec<i64>> {
-        let number = sequence / self.spacing;
-        &self.checkpoints[(number % self.checkpoints.len() as u64) as usize]
+        &self.checkpoints[(sequence / self.spacing) as usize & (self.checkpoints.len() - 1)]
     }
 }
 

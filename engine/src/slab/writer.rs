@@ -68,7 +68,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`Full`]: nothing was appended. Readers have been asked for a floor that makes room; append again once they have
-    /// acknowledged it. (Or the blocks' budget is used up by connections that hold blocks, and [`super::Reader::pressure`] asks that they let go.)
+    /// acknowledged it. (Or the blocks' budget is used up by connections that hold blocks, and
+    /// [`super::Reader::pressure`] asks that they let go.)
     ///
     /// # Panics
     /// When a frame has 4 GiB or more.

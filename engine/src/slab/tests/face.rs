@@ -198,14 +198,38 @@ fn what_connections_hold_does_not_move_the_floor_in_vain() {
     let held = Arc::clone(block);
     assert_eq!(writer.append(meta(0, 0), [&[2; 90]]), Ok(1));
     assert_eq!(writer.append(meta(0, 0), [&[2; 90]]), Err(Full));
-    assert_eq!(writer.floor(), 1, "the first block would make room if nobody held it");
+    assert_eq!(
+        (writer.floor(), reader.pressure()),
+        (1, 0),
+        "the first block would make room if nobody held it"
+    );
     reader.acknowledge(1);
-    for _ in 0..10 {
+    for pressure in 1..10 {
         assert_eq!(writer.append(meta(0, 0), [&[2; 97]]), Err(Full));
-        assert_eq!(writer.floor(), 1, "nothing below the tail would");
+        assert_eq!((writer.floor(), reader.pressure()), (1, pressure), "nothing below the tail would");
     }
     drop(held);
     assert_eq!(writer.append(meta(0, 0), [&[2; 97]]), Ok(2));
+}
+
+#[test]
+fn the_floor_makes_room_beside_what_connections_hold() {
+    let (mut writer, mut reader) = one_reader();
+    for len in [2000, 500, 500, 500] {
+        writer.append(meta(0, 0), [&vec![1; len]]).unwrap();
+    }
+    writer.publish();
+    let _ = reader.tail();
+    let Frame::Block(block) = reader.bytes(0, NATIVE) else { panic!("a block") };
+    let held = Arc::clone(block);
+    assert_eq!(writer.append(meta(0, 0), [&[2; 600]]), Err(Full));
+    assert_eq!(writer.floor(), 1, "the first would do, if nobody held it");
+    reader.acknowledge(1);
+    assert_eq!(writer.append(meta(0, 0), [&[2; 600]]), Err(Full));
+    assert_eq!((writer.floor(), reader.pressure()), (2, 0), "the second does as well");
+    reader.acknowledge(2);
+    assert_eq!(writer.append(meta(0, 0), [&[2; 600]]), Ok(4));
+    assert_eq!((held.len(), writer.blocks_bytes()), (2000, 3600));
 }
 
 #[test]
