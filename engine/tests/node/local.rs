@@ -28,11 +28,9 @@ impl Kafka {
         let mut kafka = Self { dir: tempfile::tempdir().unwrap(), env: HashMap::new() };
         kafka.guard();
         kafka.run(&[&["start", "--port", "0"], options].concat());
-        let pairs = |env: &str| {
-            let lines = env.lines().filter_map(|line| line.split_once('='));
-            lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-        };
-        kafka.env = pairs(&kafka.run(&["env"]));
+        let env = kafka.run(&["env"]);
+        let pairs = env.lines().filter_map(|line| line.split_once('='));
+        kafka.env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         kafka
     }
 
@@ -43,6 +41,7 @@ impl Kafka {
     }
 
     /// A process that outlives this one, if need be, and then cleans up behind it.
+    #[expect(clippy::zombie_processes, reason = "it waits for our end, not we for its")]
     fn guard(&self) {
         let watch = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.5; done; [ -d \"$3\" ] || exit 0; \
                      \"$2\" stop --wipe --dir \"$3/kafka\"; rm -rf \"$3\"";
