@@ -148,6 +148,11 @@ impl<'a> Crew<'a> {
         self.sum().ready
     }
 
+    /// Messages received, by what the client threads have told so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.sum().messages
+    }
+
     /// Every connection that became ready is closed.
     pub(crate) fn all_closed(&self) -> bool {
         let sum = self.sum();

@@ -138,18 +138,20 @@ pub(crate) struct Findings {
     pub(crate) produced: Option<Produced>,
     pub(crate) observed: Observed,
     pub(crate) client_used: ThreadTimes,
+    pub(crate) received: u64,
     pub(crate) steal_percent: f64,
     pub(crate) busy_percent: f64,
 }
 
 impl Report {
     pub(crate) fn new(plan: &Plan, findings: Findings) -> Self {
-        let Findings { clients, produced, observed, client_used, steal_percent, busy_percent } = findings;
+        let Findings { clients, produced, observed, client_used, received, steal_percent, busy_percent } =
+            findings;
         let mut all = clients.keyed.clone();
         all.merge(&clients.broadcast);
         let seconds = observed.seconds();
         let observes = plan.server.admin.is_some() || plan.server.pid.is_some();
-        let server = observes.then(|| observed.sum_up(clients.progress.ready, clients.measured));
+        let server = observes.then(|| observed.sum_up(clients.progress.ready, received));
         let latency = Latency {
             reading: plan
                 .poll

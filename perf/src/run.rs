@@ -58,6 +58,7 @@ pub fn run<'a>(plan: &'a Plan, watch: Option<Watch<'a>>) -> Result<Report, Error
         produced: loaded.produced,
         observed,
         client_used: loaded.client_used,
+        received: loaded.received,
         steal_percent: later.steal_percent_since(&ticks),
         busy_percent: later.busy_percent_since(&ticks),
     };
@@ -70,6 +71,8 @@ struct Loaded {
     ends: Vec<Option<Seen>>,
     produced: Option<Produced>,
     client_used: ThreadTimes,
+    /// Messages received while it lasted.
+    received: u64,
 }
 
 fn load(
@@ -89,7 +92,7 @@ fn load(
     crew.enter("warming up", mark_ns - LEAD_NS, from_ns);
     crew.pump_until(from_ns, Crew::all_closed)?;
     observed.begin = Snapshot::take(&plan.server, clock.now_ns())?;
-    let client_before = crew.thread_times();
+    let (client_before, received_before) = (crew.thread_times(), crew.received());
 
     crew.enter(if producing.is_some() { "load" } else { "listening" }, from_ns, until_ns);
     while clock.now_ns() < until_ns && !crew.all_closed() {
@@ -101,9 +104,10 @@ fn load(
         }
     }
     let client_used = machine::used(&client_before, &crew.thread_times());
+    let received = crew.received() - received_before;
     stop.store(true, Relaxed);
 
-    let mut loaded = Loaded { client_used, ..Loaded::default() };
+    let mut loaded = Loaded { client_used, received, ..Loaded::default() };
     crew.enter("the rest", until_ns, until_ns + ns(plan.drain_wait));
     if let Some(producing) = producing {
         let produced = crew.join(producing)?;

@@ -179,13 +179,13 @@ pub struct ServerUse {
     pub cpu_seconds: f64,
     /// Part of a core that each thread was busy, by name and number; those below a thousandth are left out.
     pub threads: BTreeMap<String, f64>,
-    /// By its own count.
+    /// Messages that sockets took, by its own count; else those that clients received in this time.
     pub deliveries: f64,
     /// By its own count.
     pub sends: f64,
     /// Deliveries for each send; 0 when not known.
     pub messages_per_send: f64,
-    /// Deliveries (counted by the clients) for each second of its CPU time.
+    /// Deliveries for each second of its CPU time.
     pub deliveries_per_cpu_second: f64,
     /// Seconds of its CPU time for a million deliveries.
     pub cpu_seconds_per_million: f64,
@@ -237,10 +237,11 @@ impl Observed {
         self.end.at_ns.saturating_sub(self.begin.at_ns) as f64 / 1e9
     }
 
-    /// Sums up; `connections` opened and `deliveries` counted by the clients in the measured time.
+    /// Sums up; `connections` opened and `received` counted by the clients between the same two moments. The server's own
+    /// count of deliveries goes before theirs.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    pub fn sum_up(&self, connections: u64, deliveries: u64) -> ServerUse {
+    pub fn sum_up(&self, connections: u64, received: u64) -> ServerUse {
         let seconds = self.seconds();
         let used = machine::used(&self.begin.threads, &self.end.threads);
         let grown = |name: &str| difference(self.begin.metrics.sum(name), self.end.metrics.sum(name));
@@ -248,15 +249,17 @@ impl Observed {
         let threads = used.into_iter().map(|(thread, ns)| (thread, ratio(ns as f64 / 1e9, seconds)));
         let growth = self.ready.resident_bytes.saturating_sub(self.before.resident_bytes);
         let shards = self.shards(seconds);
+        let own = grown(DELIVERIES);
+        let deliveries = if own > 0.0 { own } else { received as f64 };
         ServerUse {
             seconds,
             cpu_seconds,
             threads: threads.filter(|(_, busy)| *busy >= 0.001).collect(),
-            deliveries: grown(DELIVERIES),
+            deliveries,
             sends: grown(SENDS),
-            messages_per_send: ratio(grown(DELIVERIES), grown(SENDS)),
-            deliveries_per_cpu_second: ratio(deliveries as f64, cpu_seconds),
-            cpu_seconds_per_million: ratio(cpu_seconds * 1e6, deliveries as f64),
+            messages_per_send: ratio(own, grown(SENDS)),
+            deliveries_per_cpu_second: ratio(deliveries, cpu_seconds),
+            cpu_seconds_per_million: ratio(cpu_seconds * 1e6, deliveries),
             resident_before_bytes: self.before.resident_bytes,
             resident_ready_bytes: self.ready.resident_bytes,
             resident_max_bytes: self.resident_max_bytes,
@@ -396,5 +399,11 @@ mod tests {
         assert!((used.spread_percent - 1.0).abs() < 1e-9);
         assert_eq!(used.resident_max_bytes, 12_000_000);
         assert_eq!(Observed::default().sum_up(0, 0), ServerUse::default());
+        for moment in [&mut observed.begin, &mut observed.end] {
+            moment.metrics = Metrics::default();
+        }
+        let unknown = observed.sum_up(200, 3_000);
+        assert_eq!((unknown.deliveries, unknown.deliveries_per_cpu_second), (3_000.0, 3_000.0));
+        assert_eq!((unknown.sends, unknown.messages_per_send), (0.0, 0.0));
     }
 }

@@ -37,6 +37,7 @@ fn good() -> Findings {
         produced: Some(Produced { counts: vec![10, 0], sent: 10, delivered: 10, ..Produced::default() }),
         observed: Observed { begin: moment(1), end: moment(2), ready: moment(1), ..Observed::default() },
         client_used: ThreadTimes::from([("client-0 9".to_owned(), 500_000_000)]),
+        received: 30,
         steal_percent: 0.0,
         busy_percent: 10.0,
     }
