@@ -26,7 +26,7 @@ const LETTERS_MAX: usize = 1_024;
 /// Time between two frameless entries of a partition that moves without entries.
 const PLACE_INTERVAL_NS: u64 = 1_000_000_000;
 /// Entries that a publication may sweep beside twice what it publishes.
-const SWEEP_MIN: u64 = 64;
+const SWEEP_MIN: u64 = 512;
 /// Kafka timestamp of entries that stand for no record.
 const NO_TIMESTAMP: i64 = -1;
 
