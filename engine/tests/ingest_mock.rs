@@ -274,3 +274,48 @@ fn a_property_that_librdkafka_refuses_is_named() {
     let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
     assert!(text.contains("no.such.property"), "{text}");
 }
+
+#[test]
+fn a_partition_without_its_leader_at_start_holds_up_ready_and_nothing_else() {
+    let mock = MockCluster::start(2).unwrap();
+    mock.create_topic("t", 2).unwrap();
+    mock.set_leader("t", 0, 1).unwrap();
+    mock.set_leader("t", 1, 2).unwrap();
+    let mut feed = Feed::new(&mock.settings());
+    feed.send("t", 1, "old", 0, 4);
+    mock.broker_down(2).unwrap();
+    let mut node = Node::start(mock.settings(), &[route("t", "{key}")], &Options::default());
+    node.until("the topic is read", |node| node.metrics.partitions.get() == 2);
+    feed.send("t", 0, "k", 0, 5);
+    node.until("5 messages", |node| node.messages() >= 5);
+    assert!(!node.health.is_ready(), "a client of the other partition could miss something");
+    mock.broker_up(2).unwrap();
+    node.until("ready", |node| node.health.is_ready());
+    feed.send("t", 1, "k", 0, 5);
+    node.until("10 messages", |node| node.messages() >= 10);
+    let offsets = node.offsets();
+    assert_eq!(offsets[&("k".to_owned(), 0)], (0..5).collect::<Vec<_>>());
+    assert_eq!(offsets[&("k".to_owned(), 1)], (4..9).collect::<Vec<_>>());
+    let mut next = Vec::new();
+    let tail = node.readers[0].tail();
+    node.readers[0].positions_at(tail, &mut next);
+    assert_eq!(next, [5, 9]);
+    node.stop();
+}
+
+#[test]
+fn a_new_leader_changes_nothing() {
+    let mock = MockCluster::start(2).unwrap();
+    mock.create_topic("t", 1).unwrap();
+    mock.set_leader("t", 0, 1).unwrap();
+    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut feed = Feed::new(&mock.settings());
+    for turn in 0..6 {
+        feed.send("t", 0, "k", turn * 100, 100);
+        mock.set_leader("t", 0, u32::try_from(turn % 2).unwrap() + 1).unwrap();
+    }
+    node.until("600 messages", |node| node.messages() >= 600);
+    assert_eq!(node.offsets()[&("k".to_owned(), 0)], (0..600).collect::<Vec<_>>());
+    assert!(node.gaps().is_empty() && node.states.is_empty(), "{:?}", node.states);
+    node.stop();
+}
