@@ -25,7 +25,7 @@ fn run_against(served: &Served, change: impl FnOnce(&mut Plan)) -> Report {
         per_client: PER_CLIENT,
         // One after the other, so that the second client is the second connection.
         connect_pending: 1,
-        duration: Duration::from_millis(1_500),
+        duration: Duration::from_millis(2_200),
         drain_wait: Duration::from_millis(300),
         ..Plan::new(target)
     };

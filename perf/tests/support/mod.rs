@@ -24,7 +24,7 @@ pub(crate) const MESSAGES: u64 = 40;
 /// Between two of them.
 const INTERVAL_NS: u64 = 10_000_000;
 /// From the first subscription to the first message: by then the load generator has taken its mark.
-const LEAD_NS: u64 = 900_000_000;
+const LEAD_NS: u64 = 1_400_000_000;
 
 /// What is done wrong to the second client: on all its channels what concerns order, on its first what
 /// concerns one message.
