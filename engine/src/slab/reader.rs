@@ -86,15 +86,17 @@ impl Reader {
         }
     }
 
-    /// All frames from entry `first` to entry `last`, both included, whatever their channel, as one slice if they lie
-    /// back to back in the region. Entries without a frame in between do not matter; if there are no others: none.
+    /// All frames in the region from entry `first` to entry `last`, both included, whatever their channel, as one slice if
+    /// they lie back to back. Entries in between that have no frame there, or a block, do not matter; if there are no
+    /// others: none.
     ///
     /// # Panics
     /// As [`Self::bytes`] does.
     #[must_use]
     pub fn run(&self, first: u64, last: u64, format: usize) -> Option<&[u8]> {
-        let mut places =
-            (first..=last).map(|sequence| self.place(sequence, format)).filter(|place| place.len() > 0);
+        let mut places = (first..=last)
+            .map(|sequence| self.place(sequence, format))
+            .filter(|place| place.len() > 0 && place.block_number().is_none());
         let first = places.next()?;
         let mut previous = first;
         for place in places {
@@ -102,9 +104,6 @@ impl Reader {
                 return None;
             }
             previous = place;
-        }
-        if first.block_number().is_some() {
-            return None;
         }
         let len = previous.begin - first.begin + previous.len() as u64;
         Some(self.slice(first.begin, usize::try_from(len).ok()?, format))

@@ -183,7 +183,10 @@ impl Model {
         for first in (reader.floor()..tail).step_by(5) {
             let mut expected = Vec::new();
             for last in first..tail {
-                expected.extend_from_slice(&self.at(last).frame);
+                let frame = &self.at(last).frame;
+                if !self.is_large(frame.len()) {
+                    expected.extend_from_slice(frame);
+                }
                 match reader.run(first, last, NATIVE) {
                     Some(run) => assert_eq!(run, expected, "run {first}..={last}"),
                     None if expected.is_empty() => {}
