@@ -37,11 +37,13 @@ impl<R: Ring> Shard<R> {
                 return;
             }
             self.metrics.requests.add(1);
-            if self.is_over_rate(key) {
+            let request = if self.is_over_rate(key) {
                 let id = request.map_or_else(|error| error.id, |request| request.id);
-                self.refuse(key, id, ErrorCode::RateLimitExceeded, "slow down");
-                continue;
-            }
+                let message = "slow down".into();
+                Err(RequestError { id, code: ErrorCode::RateLimitExceeded, message })
+            } else {
+                request
+            };
             self.request_in_turn(key, request);
         }
     }
