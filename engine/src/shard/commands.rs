@@ -144,7 +144,6 @@ impl<R: Ring> Shard<R> {
         let waiting = self.names.forget(&answer.name);
         let state = match answer.outcome {
             Ok(grant) => {
-                self.links.renew(grant.channel, self.reader.floor());
                 let channel = self.subscriptions.channel_mut(grant.channel);
                 channel.name = Some(Arc::clone(&answer.name));
                 channel.topics = grant.topics;

@@ -8,11 +8,11 @@ use crate::slab::{Entry, NO_CHANNEL};
 /// No sequence: nothing is owed, no entry is known.
 pub(crate) const NONE: u64 = u64::MAX;
 
-/// The newest entry of a channel and the sources its entries came from.
+/// The newest entry of a channel and the sources that its entries above the floor came from.
 #[derive(Debug, Clone)]
 struct Chain {
     newest: u64,
-    /// Source of the first entry seen; `u32::MAX`: none yet.
+    /// Source of the first one; `u32::MAX`: none yet.
     source: u32,
     /// Further sources: a channel's records may come from several partitions.
     more_sources: Vec<u32>,
@@ -58,21 +58,23 @@ impl Links {
             self.chains.resize(channel + 1, Chain::EMPTY);
         }
         let newest = self.chains[channel].newest;
-        // A newest below the floor is forgotten, not linked: its slot may mean another entry by now.
-        if newest != NONE && newest >= floor {
-            let slot = self.slot(newest);
-            self.next[slot] = u32::try_from(sequence - newest).expect("an index has fewer than 2^32 slots");
+        // A newest below the floor is forgotten, not linked: its slot may mean another entry by now, and the channel's
+        // number another name. Nobody is owed what was before, so the sources begin anew as well.
+        if newest == NONE || newest < floor {
+            let chain = &mut self.chains[channel];
+            chain.newest = sequence;
+            chain.source = entry.source;
+            chain.more_sources.clear();
+            return true;
         }
+        let slot = self.slot(newest);
+        self.next[slot] = u32::try_from(sequence - newest).expect("an index has fewer than 2^32 slots");
         let chain = &mut self.chains[channel];
         chain.newest = sequence;
         if chain.source == entry.source || chain.more_sources.contains(&entry.source) {
             return false;
         }
-        if chain.source == u32::MAX {
-            chain.source = entry.source;
-        } else {
-            chain.more_sources.push(entry.source);
-        }
+        chain.more_sources.push(entry.source);
         true
     }
 
@@ -89,15 +91,6 @@ impl Links {
         let chain = self.chains.get(channel as usize);
         let first = chain.map(|chain| chain.source).filter(|&source| source != u32::MAX);
         first.into_iter().chain(chain.into_iter().flat_map(|chain| chain.more_sources.iter().copied()))
-    }
-
-    /// The number means a new name: what was known of the old one is forgotten, unless entries of it may still be owed.
-    pub(crate) fn renew(&mut self, channel: u32, floor: u64) {
-        if let Some(chain) = self.chains.get_mut(channel as usize)
-            && (chain.newest == NONE || chain.newest < floor)
-        {
-            *chain = Chain::EMPTY;
-        }
     }
 
     fn slot(&self, sequence: u64) -> usize {
@@ -140,9 +133,7 @@ mod tests {
         assert_eq!(links.next(0), Some(2));
         assert_eq!(links.next(2), None, "entry 2 was below the floor when entry 4 came");
         assert_eq!(links.next(3), None);
-        assert_eq!(links.sources(3).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(links.sources(3).collect::<Vec<_>>(), [1], "and so was source 0");
         assert_eq!(links.sources(4).count(), 0);
-        links.renew(3, 5);
-        assert_eq!(links.sources(3).count(), 0);
     }
 }

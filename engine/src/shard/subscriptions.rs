@@ -285,11 +285,13 @@ impl Subscriptions {
         }
     }
 
-    /// The channel got an entry of a source not seen before: whoever lags there misses it from this offset on.
+    /// The channel got an entry of a source not seen before, or not for long: whoever lags there misses it from this offset on.
     pub(crate) fn new_source(&mut self, channel: u32, source: u32, offset: i64) {
         let Some(channel) = self.channels.get(channel as usize) else { return };
         for member in &channel.members {
-            if let Some(missed) = &mut self.subscriptions[member.subscription as usize].missed {
+            if let Some(missed) = &mut self.subscriptions[member.subscription as usize].missed
+                && missed.iter().all(|&(known, _)| known != source)
+            {
                 missed.push((source, offset));
             }
         }
