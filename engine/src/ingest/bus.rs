@@ -295,6 +295,12 @@ impl<D> Bus<D> {
         self.slab.behind()
     }
 
+    /// Channels that some shard holds; for tests and the oracle of the simulation.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.channels.held().count()
+    }
+
     /// The number of a channel's name, if it has one; for tests and the oracle of the simulation.
     #[must_use]
     pub fn channel(&self, name: &str) -> Option<u32> {

@@ -37,6 +37,11 @@ impl Own {
         self.block.is_none() && self.bytes.is_empty()
     }
 
+    /// Bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() + self.block.as_ref().map_or(0, |(block, at)| block.len() - at)
+    }
+
     /// The socket took `count` of `bytes`. Memory of a large burst is given back.
     pub(crate) fn consume(&mut self, count: usize) {
         if count == self.bytes.len() {

@@ -16,6 +16,8 @@ pub struct Report {
     pub subscriptions: usize,
     /// Torn bytes.
     pub torn_bytes: usize,
+    /// Own bytes of all connections, torn ones included.
+    pub own_bytes: usize,
 }
 
 /// Runs a shard on `ring` until it is drained or stopped.
@@ -39,6 +41,12 @@ pub fn run<R: Ring>(setup: Setup<R::Descriptor>, ring: R) -> Result<Report, Ente
 }
 
 impl<R: Ring> Shard<R> {
+    /// Its ring: the simulation asks it whether a sleeping shard would be woken.
+    #[must_use]
+    pub fn ring(&self) -> &R {
+        &self.ring
+    }
+
     /// What the shard holds.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -47,6 +55,7 @@ impl<R: Ring> Shard<R> {
             connections: self.connections.len(),
             subscriptions: self.subscriptions.len(),
             torn_bytes: self.torn_bytes,
+            own_bytes: self.connections.iter().map(|client| client.own.len()).sum(),
         }
     }
 }
