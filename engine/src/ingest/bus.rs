@@ -197,12 +197,13 @@ impl<D> Bus<D> {
         );
         let name = &self.sources.topic(topic).name;
         let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
-        let channels = of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect();
-        let moved: Vec<_> = bounds.iter().map(|gap| (gap.source, gap.to + 1)).collect();
-        self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
-        for (source, next) in moved {
-            self.skip(source, next);
-            self.place(source);
+        let channels: Arc<[_]> = of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect();
+        // Partition by partition, each notice behind the last: where a reader stops in between, positions are exact.
+        for bounds in bounds {
+            let channels = Arc::clone(&channels);
+            self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
+            self.skip(bounds.source, bounds.to + 1);
+            self.place(bounds.source);
         }
     }
 
@@ -368,12 +369,22 @@ impl<D> Bus<D> {
         let channel = self.channels.for_record(&self.encoder.name);
         let meta =
             Meta { channel, source, offset: record.offset, ts_ms: record.ts_ms, ingest_ns: self.now_ns };
-        if let Err(full) = self.append_frame(meta) {
+        let is_part = self.goes_on(source, record, at.route);
+        if let Err(full) = self.append_frame(meta, is_part) {
             self.channels.unused(channel);
             self.pending = Some(Pending { encoded: true, ..at });
             return Err(full);
         }
         Ok(())
+    }
+
+    /// Whether a later route takes the record, too. Only the last entry of a record moves its partition: what still
+    /// follows must not be taken for delivered.
+    fn goes_on(&mut self, source: SourceNumber, record: &Record<'_>, route: usize) -> bool {
+        let state = self.sources.source(source);
+        let topic = self.sources.topic(state.topic);
+        let mut later = topic.routes[route + 1..].iter();
+        later.any(|route| self.encoder.takes(route, topic, state.partition, record))
     }
 
     /// Whether a route that stops at values above the limit takes this record.
@@ -384,9 +395,11 @@ impl<D> Bus<D> {
         stops.any(|route| self.encoder.name(route, topic, state.partition, record).is_ok())
     }
 
-    fn append_frame(&mut self, meta: Meta) -> Result<(), Full> {
+    fn append_frame(&mut self, meta: Meta, is_part: bool) -> Result<(), Full> {
         self.sources.show();
-        let sequence = self.slab.append(meta, [&self.encoder.frame])?;
+        let frames = [&self.encoder.frame[..]];
+        let sequence =
+            if is_part { self.slab.append_part(meta, frames)? } else { self.slab.append(meta, frames)? };
         self.log.push_back(meta.channel);
         self.channels.appended(meta.channel, sequence);
         self.metrics.entries.add(1);
@@ -437,13 +450,15 @@ impl<D> Bus<D> {
         if let Some(pending) = &mut self.pending {
             pending.encoded = false;
         }
-        while let Some((channel, name, bounds)) = gap.next() {
+        let Gap { bounds, reason, .. } = gap;
+        while let Some(&(channel, ref name)) = gap.channels.get(gap.done) {
             if self.channels.is_held_as(channel, name) {
                 self.encoder.name.clear();
                 self.encoder.name.push_str(name);
                 let position = |offset| self.sources.position(bounds.source, offset);
-                self.encoder.gap(&position(bounds.from), &position(bounds.to), gap.reason);
-                // The offset is the first one missing: what a subscription that lags from here on misses begins there.
+                self.encoder.gap(&position(bounds.from), &position(bounds.to), reason);
+                // The offset is the first one missing: what a subscription that lags from here on misses begins there. A
+                // part: the partition moves behind the last notice, see `place`.
                 let meta = Meta {
                     channel,
                     source: bounds.source,
@@ -451,10 +466,10 @@ impl<D> Bus<D> {
                     ts_ms: NO_TIMESTAMP,
                     ingest_ns: self.now_ns,
                 };
-                if let Err(full) = self.append_frame(meta) {
+                if let Err(full) = self.append_frame(meta, true) {
                     return Err((full, gap));
                 }
-                match gap.reason {
+                match reason {
                     GapReason::Reset => self.metrics.reset_gaps.add(1),
                     GapReason::Retention => self.metrics.retention_gaps.add(1),
                     GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}

@@ -37,9 +37,23 @@ pub(super) struct Encoder {
     pub(super) name: String,
     /// One complete frame.
     pub(super) frame: Vec<u8>,
+    /// The name by another route than the one at hand.
+    other: String,
 }
 
 impl Encoder {
+    /// Whether the route makes a name of the record. What [`Self::name`] rendered stays.
+    pub(super) fn takes(
+        &mut self,
+        route: &Route,
+        topic: &TopicState,
+        partition: u32,
+        record: &Record<'_>,
+    ) -> bool {
+        let fields = Fields { topic: &topic.name, partition, key: record.key, headers: record.headers };
+        route.template.render(&mut self.other, &fields).is_ok()
+    }
+
     /// Renders the name of the record's channel.
     pub(super) fn name(
         &mut self,

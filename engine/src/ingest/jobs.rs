@@ -29,26 +29,16 @@ pub(super) enum Job {
     Gap(Gap),
 }
 
-/// Gap notices, channel by channel, partition by partition. A channel that nobody holds needs none: who comes later
-/// begins behind the gap.
+/// Gap notices of one partition, channel by channel. A channel that nobody holds needs none: who comes later begins behind
+/// the gap.
 #[derive(Debug)]
 pub(super) struct Gap {
     /// As they were when the gap was found. A number that has been freed since is left out by comparing the name.
-    pub(super) channels: Vec<(u32, Arc<str>)>,
-    pub(super) bounds: Vec<Bounds>,
+    pub(super) channels: Arc<[(u32, Arc<str>)]>,
+    pub(super) bounds: Bounds,
     pub(super) reason: GapReason,
-    /// Notices dealt with: the channel is `done / bounds.len()`.
+    /// Channels dealt with.
     pub(super) done: usize,
-}
-
-impl Gap {
-    /// The next notice.
-    pub(super) fn next(&self) -> Option<(u32, &Arc<str>, Bounds)> {
-        let partitions = self.bounds.len().max(1);
-        let (number, name) = self.channels.get(self.done / partitions)?;
-        let bounds = self.bounds.get(self.done % partitions)?;
-        Some((*number, name, *bounds))
-    }
 }
 
 /// Jobs in their order.

@@ -204,7 +204,7 @@ impl<R: Ring> Shard<R> {
             }
         }
         let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
-        let pos = self.positions_at(self.links.read(), &topics);
+        let pos = self.positions_at(self.links.read(), &topics, None);
         let subscribed: Vec<&str> =
             outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
         let results: Vec<_> = outcomes.iter().map(|(name, outcome)| (&**name, result(outcome))).collect();
@@ -215,17 +215,22 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Subscribes to one channel. For one that is held already and still owes, gives where it stands.
+    /// Subscribes to one channel. For one that is held already and still owes, gives where it stands; where else it does
+    /// not begin at the reading place of all, where it begins.
     fn add(&mut self, connection: u32, channel: u32, topics: &mut Vec<Arc<str>>) -> Begins {
         let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
             let cursor = self.subscriptions.cursor(held);
             if cursor != super::links::NONE {
-                begins = self.positions_at(cursor, &its_topics);
+                begins = self.positions_at(cursor, &its_topics, None);
             }
         } else if self.subscriptions.count(connection) < self.settings.limits.channels_per_connection {
             self.subscriptions.add(connection, channel);
+            let begun = self.links.begun(channel);
+            if begun.is_some() {
+                begins = self.positions_at(self.links.read(), &its_topics, begun);
+            }
         } else {
             return Err(ErrorCode::TooManyChannels);
         }

@@ -96,7 +96,6 @@ impl<R: Ring> Shard<R> {
 
     /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live.
     pub(super) fn go_live(&mut self, connection: u32) {
-        let Some(client) = self.connections.at_mut(connection) else { return };
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);
         let catalog = self.catalog.load();
@@ -104,10 +103,15 @@ impl<R: Ring> Shard<R> {
         self.subscriptions.recover(connection, |channel, missed| recovered.push((channel, missed)));
         for (channel, missed) in recovered {
             let Some(name) = &self.subscriptions.channel(channel).name else { continue };
+            let begun = self.links.begun(channel);
             for (source, from) in missed {
-                let to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
+                let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
+                if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {
+                    to = to.max(offset);
+                }
                 if to >= from {
                     let (from, to) = (catalog.position(source, from), catalog.position(source, to));
+                    let Some(client) = self.connections.at_mut(connection) else { return };
                     reply::gap(&mut client.own.bytes, name, &from, &to, GapReason::Slow);
                     self.metrics.gaps.add(1);
                 }

@@ -66,15 +66,25 @@ impl<R: Ring> Shard<R> {
                 }
             }
         }
-        let positions = self.positions_at(self.links.read(), &names);
+        let positions = self.positions_at(self.links.read(), &names, None);
         self.own(key, |out| reply::position(out, &positions));
         true
     }
 
-    /// The topic-wide positions of these topics before `sequence`.
-    pub(super) fn positions_at(&mut self, sequence: u64, topics: &[std::sync::Arc<str>]) -> Vec<String> {
+    /// The topic-wide positions of these topics before `sequence`. Source and offset in `past` are past as well.
+    pub(super) fn positions_at(
+        &mut self,
+        sequence: u64,
+        topics: &[std::sync::Arc<str>],
+        past: Option<(u32, i64)>,
+    ) -> Vec<String> {
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(sequence, &mut next_offsets);
+        if let Some((source, offset)) = past
+            && let Some(next) = next_offsets.get_mut(source as usize)
+        {
+            *next = (*next).max(offset + 1);
+        }
         let catalog = self.catalog.load();
         let known = topics.iter().filter_map(|name| catalog.topic(name));
         let positions = known.map(|(topic, _)| catalog.vector(topic, &next_offsets).to_string()).collect();

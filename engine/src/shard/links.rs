@@ -30,13 +30,24 @@ pub(crate) struct Links {
     chains: Vec<Chain>,
     /// The first sequence not yet followed: the shard's reading place.
     read: u64,
+    /// The record in whose middle the reading place lies.
+    begun: Option<Begun>,
+}
+
+/// A record of which only a part has been followed.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// Its first entry.
+    first: u64,
+    source: u32,
+    offset: i64,
 }
 
 impl Links {
     /// Links for an index of `entries` slots (a power of two), beginning at sequence `read`.
     pub(crate) fn new(entries: usize, read: u64) -> Self {
         assert!(entries.is_power_of_two(), "an index has a power of two of slots");
-        Self { next: vec![0; entries].into_boxed_slice(), chains: Vec::new(), read }
+        Self { next: vec![0; entries].into_boxed_slice(), chains: Vec::new(), read, begun: None }
     }
 
     /// The first sequence not yet followed.
@@ -50,6 +61,11 @@ impl Links {
         let slot = self.slot(sequence);
         self.next[slot] = 0;
         self.read += 1;
+        self.begun = entry.is_part().then(|| {
+            let (source, offset) = (entry.source, entry.offset);
+            let same = self.begun.filter(|begun| (begun.source, begun.offset) == (source, offset));
+            Begun { first: same.map_or(sequence, |begun| begun.first), source, offset }
+        });
         if entry.channel == NO_CHANNEL {
             return false;
         }
@@ -86,7 +102,15 @@ impl Links {
         }
     }
 
-    /// The sources a channel's entries came from, as far as this shard has seen.
+    /// Source and offset of the record in whose middle the reading place lies, if the channel's part of it is past.
+    /// Positions at the reading place begin with that offset, for the sake of the other channels.
+    pub(crate) fn begun(&self, channel: u32) -> Option<(u32, i64)> {
+        let begun = self.begun?;
+        let newest = self.chains.get(channel as usize)?.newest;
+        (newest != NONE && newest >= begun.first).then_some((begun.source, begun.offset))
+    }
+
+    /// The sources that the channel's entries came from, at least all that somebody may be owed.
     pub(crate) fn sources(&self, channel: u32) -> impl Iterator<Item = u32> + '_ {
         let chain = self.chains.get(channel as usize);
         let first = chain.map(|chain| chain.source).filter(|&source| source != u32::MAX);

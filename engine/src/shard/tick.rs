@@ -45,7 +45,7 @@ impl<R: Ring> Shard<R> {
         self.read_inbox();
         self.fire_timers();
         self.drain_some();
-        self.follow_index(self.reader.tail().min(self.links.read() + ENTRIES_A_TURN));
+        self.follow_index(self.whole_tail().min(self.links.read() + ENTRIES_A_TURN));
         self.flush_turn();
         self.deal_with_floor();
         self.relieve_blocks();
@@ -75,8 +75,11 @@ impl<R: Ring> Shard<R> {
         Idle::Sleep(wait_ms.map_or(Wait::Forever, |ms| Wait::For(Duration::from_millis(ms))))
     }
 
-    fn has_work(&self) -> bool {
-        self.reader.tail() != self.links.read()
+    /// Another turn would find something to do that no completion or timer brings. (A shard that sleeps while this is
+    /// true has lost a wake.)
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.whole_tail() != self.links.read()
             || self.reader.asked_floor() != self.reader.floor()
             || self.reader.pressure() != self.pressure
             || !self.inbox.is_empty()
@@ -84,8 +87,24 @@ impl<R: Ring> Shard<R> {
             || !self.deferred.is_empty()
     }
 
-    /// Follows the index up to `tail` and marks the subscribers of the touched channels, each once.
+    /// The tail, without a record of which only a part is published: nobody begins in the middle of one. (Nor between
+    /// the notices of a gap and the place where its partition goes on.)
+    fn whole_tail(&self) -> u64 {
+        let (read, mut tail) = (self.links.read(), self.reader.tail());
+        while tail > read && self.reader.entry(tail - 1).is_part() {
+            tail -= 1;
+        }
+        tail
+    }
+
+    /// Follows the index up to `tail`, and beyond it to the end of its record, and marks the subscribers of the touched
+    /// channels, each once.
     pub(super) fn follow_index(&mut self, tail: u64) {
+        let mut tail = tail;
+        let end = self.reader.tail();
+        while tail < end && tail > self.links.read() && self.reader.entry(tail - 1).is_part() {
+            tail += 1;
+        }
         let mut touched = std::mem::take(&mut self.touched);
         let floor = self.reader.floor();
         while self.links.read() < tail {

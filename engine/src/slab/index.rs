@@ -73,7 +73,7 @@ impl Index {
         for walked in from..sequence {
             // SAFETY: this function's contract.
             let entry = unsafe { self.entry(walked) };
-            note(out, entry.source, entry.offset);
+            note(out, entry.source, entry.next_offset);
         }
     }
 
@@ -88,11 +88,11 @@ impl Index {
     }
 }
 
-/// Notes in a list of next offsets by source that a source has reached `offset`.
-pub(super) fn note(next_offsets: &mut Vec<i64>, source: u32, offset: i64) {
+/// Notes in a list of next offsets by source that `next_offset` is the source's.
+pub(super) fn note(next_offsets: &mut Vec<i64>, source: u32, next_offset: i64) {
     let source = source as usize;
     if next_offsets.len() <= source {
         next_offsets.resize(source + 1, -1);
     }
-    next_offsets[source] = offset + 1;
+    next_offsets[source] = next_offset;
 }

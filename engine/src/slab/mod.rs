@@ -146,8 +146,10 @@ pub struct Entry {
     pub channel: u32,
     /// Source number (`catalog`).
     pub source: u32,
-    /// Kafka offset; the source's next offset is one more.
+    /// Kafka offset.
     pub offset: i64,
+    /// The source's next offset behind this entry: one more, or the same where this is a part ([`Self::is_part`]).
+    pub next_offset: i64,
     /// Kafka timestamp, Unix ms.
     pub ts_ms: i64,
     /// When ingest read it, ns of the monotonic clock.
@@ -164,15 +166,22 @@ impl Entry {
         channel: NO_CHANNEL,
         source: 0,
         offset: 0,
+        next_offset: 0,
         ts_ms: 0,
         ingest_ns: 0,
         eighth: 0,
         frames: [Place::NONE; FORMATS],
     };
 
-    fn new(meta: Meta, eighth: u32, frames: [Place; FORMATS]) -> Self {
+    fn new(meta: Meta, next_offset: i64, eighth: u32, frames: [Place; FORMATS]) -> Self {
         let Meta { channel, source, offset, ts_ms, ingest_ns } = meta;
-        Self { channel, source, offset, ts_ms, ingest_ns, eighth, frames }
+        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, eighth, frames }
+    }
+
+    /// More entries of the same offsets follow, see [`Writer::append_part`].
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.next_offset == self.offset
     }
 }
 

@@ -74,6 +74,20 @@ impl Writer {
     /// # Panics
     /// When a frame has 4 GiB or more.
     pub fn append(&mut self, meta: Meta, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
+        self.append_entry(meta, meta.offset + 1, frames)
+    }
+
+    /// As [`Self::append`], for an entry that is only a part of what happens at its offset: more entries of the source
+    /// follow with this offset, or one that moves beyond it. Positions behind a part still begin with its offset, so that
+    /// what follows is never taken for delivered.
+    ///
+    /// # Errors
+    /// As [`Self::append`] does.
+    pub fn append_part(&mut self, meta: Meta, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
+        self.append_entry(meta, meta.offset, frames)
+    }
+
+    fn append_entry(&mut self, meta: Meta, next_offset: i64, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
         let next = self.end_with(&frames);
         if !self.eighths.takes(&self.end, &next) {
             self.open_eighth()?;
@@ -85,8 +99,8 @@ impl Writer {
         for (format, frame) in frames.into_iter().enumerate() {
             places[format] = self.put(sequence, format, frame, &next);
         }
-        index::note(&mut self.next_offsets, meta.source, meta.offset);
-        let entry = Entry::new(meta, self.eighths.number(), places);
+        index::note(&mut self.next_offsets, meta.source, next_offset);
+        let entry = Entry::new(meta, next_offset, self.eighths.number(), places);
         // SAFETY: the writer, and what is overwritten was given back: an open eighth takes the entry.
         unsafe { self.log.index.write(sequence, entry, &self.next_offsets) };
         self.end = next;

@@ -63,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Appended {
     source: u32,
     offset: i64,
+    is_part: bool,
     frame: Vec<u8>,
     eighth: usize,
     /// Bytes of the region it takes, the padding before it included.
@@ -115,7 +116,12 @@ impl Model {
     }
 
     /// Says whether the append has to be refused; if not, appends.
-    fn append(&mut self, source: u32, offset: i64, frame: Vec<u8>, mut asked: u64) -> Result<u64, Full> {
+    fn append(
+        &mut self,
+        (source, offset, is_part): (u32, i64, bool),
+        frame: Vec<u8>,
+        mut asked: u64,
+    ) -> Result<u64, Full> {
         let bytes = self.region_bytes(frame.len());
         let block = if self.is_large(frame.len()) { frame.len() } else { 0 };
         let blocks = self.block_bytes(self.in_eighth(self.eighth));
@@ -140,7 +146,7 @@ impl Model {
             }
         }
         self.region_end += bytes;
-        self.all.push(Appended { source, offset, frame, eighth: self.eighth, bytes });
+        self.all.push(Appended { source, offset, is_part, frame, eighth: self.eighth, bytes });
         Ok(self.all.len() as u64 - 1)
     }
 
@@ -161,14 +167,15 @@ impl Model {
                 assert_eq!(positions, naive, "positions at {sequence}");
             }
             if sequence < tail {
-                let Appended { source, offset, .. } = *self.at(sequence);
+                let Appended { source, offset, is_part, .. } = *self.at(sequence);
                 naive.resize(naive.len().max(source as usize + 1), -1);
-                naive[source as usize] = offset + 1;
+                naive[source as usize] = if is_part { offset } else { offset + 1 };
             }
         }
         for sequence in reader.floor() & !(self.sizes.checkpoint as u64 - 1)..tail {
             let (entry, expected) = (reader.entry(sequence), self.at(sequence));
             assert_eq!((entry.source, entry.offset), (expected.source, expected.offset), "entry {sequence}");
+            assert_eq!(entry.is_part(), expected.is_part, "entry {sequence}");
             assert_eq!(entry.eighth as usize, expected.eighth, "eighth of {sequence}");
         }
         for sequence in reader.floor()..tail {
@@ -245,8 +252,14 @@ impl Pair {
         self.offset += 1;
         let frame: Vec<u8> = self.offset.to_le_bytes().into_iter().cycle().take(len).collect();
         let asked = self.writer.floor();
-        let outcome = self.writer.append(meta(source, self.offset), [&frame]);
-        assert_eq!(outcome, self.model.append(source, self.offset, frame, asked));
+        let is_part = self.offset % 3 == 0;
+        let meta = meta(source, self.offset);
+        let outcome = if is_part {
+            self.writer.append_part(meta, [&frame])
+        } else {
+            self.writer.append(meta, [&frame])
+        };
+        assert_eq!(outcome, self.model.append((source, self.offset, is_part), frame, asked));
         self.refused += usize::from(outcome.is_err());
         let floor = self.writer.floor();
         let is_begin = floor == 0 || floor == self.model.begin(self.model.at(floor - 1).eighth + 1);
