@@ -1,0 +1,366 @@
+//! One run: a random world, random work and disturbances, quiet, drain; everything from one seed.
+
+use engine::{
+    mail::{DataState, ToShard},
+    shard::Report,
+    slab::Sizes,
+};
+use proto::ws::{close::CloseCode, frame::OpCode};
+use ring::fake::Disturbances;
+
+use crate::{
+    client::{Client, End, Reading},
+    oracle::{Asked, Wrong},
+    rng::{Hash, Rng},
+    source::key,
+    world::{Plan, World},
+};
+
+/// Steps of a run's busy part.
+const STEPS: usize = 2_500;
+
+/// Runs a seed to its end.
+pub(crate) fn run(seed: u64) -> Result<Hash, Wrong> {
+    let mut rng = Rng::new(seed);
+    let plan = plan(&mut rng);
+    let mut world = World::new(plan, rng.next());
+    let mut workload = Workload { rng };
+    for step in 0..STEPS {
+        workload.step(&mut world).map_err(|wrong| format!("step {step}: {wrong}"))?;
+    }
+    settle(&mut world).map_err(|wrong| format!("in the quiet: {wrong}"))?;
+    workload.drain(&mut world).map_err(|wrong| format!("in the drain: {wrong}"))?;
+    Ok(world.trace())
+}
+
+/// A world's sizes.
+pub(crate) fn plan(rng: &mut Rng) -> Plan {
+    let mut plan = Plan::calm();
+    let bytes = *rng.pick(&[256 << 10, 512 << 10, 1 << 20]);
+    let (entries, checkpoint) = *rng.pick(&[(512, 64), (2_048, 256), (8_192, 1_024)]);
+    let large_frame_bytes = *rng.pick(&[1 << 10, 8 << 10, bytes / 16]);
+    let blocks_bytes = *rng.pick(&[128 << 10, 1 << 20, 16 << 20]);
+    plan.sizes = Sizes { bytes, entries, checkpoint, large_frame_bytes, blocks_bytes };
+    plan.shards = rng.between(1, 3);
+    plan.capacity = rng.between(4, 40);
+    plan.inbox = rng.between(1, 4);
+    plan.ingest_inbox = rng.between(1, 4);
+    plan.buffers = *rng.pick(&[2, 8, 64]);
+    plan.buffer_bytes = *rng.pick(&[64, 512, 4096]);
+    plan.disturbances = disturbances(rng);
+    plan.ping_interval_ms = *rng.pick(&[1_000, 5_000, 25_000]);
+    plan.ping_grace_ms = *rng.pick(&[500, 5_000]);
+    let limits = &mut plan.limits;
+    limits.channels_per_connection = rng.between(2, 12);
+    limits.request_burst = *rng.pick(&[20, 100]);
+    limits.own_bytes = *rng.pick(&[256, 4 << 10]);
+    limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
+    limits.blocked_timeout = std::time::Duration::from_secs(*rng.pick(&[4, 30]));
+    plan
+}
+
+fn disturbances(rng: &mut Rng) -> Disturbances {
+    *rng.pick(&[Disturbances::NONE, Disturbances::SOME, Disturbances::MANY])
+}
+
+#[derive(Debug)]
+struct Workload {
+    rng: Rng,
+}
+
+impl Workload {
+    fn step(&mut self, world: &mut World) -> Result<(), Wrong> {
+        match self.rng.weighted(&[40, 15, 10, 15, 60, 5, 10, 2, 2, 1, 1, 1]) {
+            0 => drop(world.tick(self.rng.below(world.seats.len()))?),
+            1 => {
+                let records = self.rng.between(1, 30);
+                self.produce(world, records);
+            }
+            2 => world.hand_over(),
+            3 => drop(world.answer()),
+            4 => self.act(world)?,
+            5 => self.arrive(world),
+            6 => world.advance_ms(self.rng.between(1, 20) as u64),
+            7 => {
+                // Whoever reads has read before so much time passes.
+                for _ in 0..self.rng.between(1, 8) {
+                    round(world)?;
+                    world.advance_ms(self.rng.between(50, 300) as u64);
+                }
+            }
+            8 if world.source.is_empty() => world.source.disturb(&mut world.bus, &mut world.model),
+            9 => {
+                let shard = self.rng.below(world.seats.len());
+                let held_ms = self.rng.between(5, 500) as u64;
+                world.seats[shard].held_until_ns = world.now_ns + held_ms * 1_000_000;
+            }
+            10 => world.net.set_disturbances(disturbances(&mut self.rng)),
+            11 => {
+                let stale = DataState::Stale { lag_ms: self.rng.next() % 10_000 };
+                world.bus.state(if self.rng.chance(500) { stale } else { DataState::Live });
+            }
+            _ => {}
+        }
+        world.check_bounds()
+    }
+
+    fn produce(&mut self, world: &mut World, records: usize) {
+        // What waits is bounded: a real source would not read on.
+        if !world.full {
+            let ts_ms = i64::try_from(self.rng.below(1 << 40)).expect("small");
+            world.source.produce(records, ts_ms, &mut world.model);
+        }
+        world.hand_over();
+    }
+
+    /// A client comes, unless there is no room.
+    fn arrive(&mut self, world: &mut World) {
+        let shard = self.rng.below(world.seats.len());
+        if world.seats[shard].report.is_some() {
+            return;
+        }
+        let welcome = self.rng.chance(800);
+        let names = self.names();
+        let early = self.rng.chance(300);
+        let window = *self.rng.pick(&[1_000, 20_000, 64 << 10]);
+        let reading = match self.rng.weighted(&[60, 30, 10]) {
+            0 => Reading::All,
+            1 => Reading::Some,
+            _ => Reading::Never,
+        };
+        // The largest holder of torn bytes, or of a large frame, is reset when there are too many.
+        let limited =
+            world.plan.limits.torn_bytes_per_shard < 1 << 20 || world.plan.sizes.blocks_bytes < 16 << 20;
+        let first = |client: &mut Client| {
+            client.may_be_given_up = limited;
+            client.set_window(window);
+            client.set_reading(reading);
+            client.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        };
+        let _full = world.connect(shard, welcome, early, first);
+    }
+
+    /// Names to subscribe to: mostly of channels that there are.
+    fn names(&mut self) -> Vec<String> {
+        let mut names: Vec<String> = (0..self.rng.between(1, 4)).map(|_| self.name()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn name(&mut self) -> String {
+        match self.rng.below(30) {
+            0 => "unknown".to_owned(),
+            1 => "x".repeat(300) + ".a",
+            2 => "never seen.a".to_owned(),
+            3..=9 => "beta.all".to_owned(),
+            number => {
+                let key = key(self.rng.below(6));
+                match number % 3 {
+                    0 => format!("{key}.a"),
+                    1 => format!("{key}.b"),
+                    _ => format!("shared.{key}"),
+                }
+            }
+        }
+    }
+
+    /// A client does something.
+    fn act(&mut self, world: &mut World) -> Result<(), Wrong> {
+        if world.clients.is_empty() {
+            return Ok(());
+        }
+        let index = self.rng.below(world.clients.len());
+        let (client, model) = (&mut world.clients[index], &world.model);
+        if client.end == End::Gone {
+            world.clients.swap_remove(index);
+            return Ok(());
+        }
+        client.write_some();
+        client.read(model)?;
+        if !client.is_open() {
+            return Ok(());
+        }
+        match self.rng.weighted(&[60, 8, 5, 6, 3, 3, 2, 1]) {
+            0 => {}
+            1 => client.subscribe(&self.names().iter().map(String::as_str).collect::<Vec<_>>()),
+            2 => {
+                let held: Vec<String> = client.checker.held().cloned().collect();
+                let name = if held.is_empty() { self.name() } else { self.rng.pick(&held).clone() };
+                client.unsubscribe(&[&name, "not held"]);
+            }
+            3 => client.heartbeat(),
+            4 => client.ping(),
+            5 => self.change_reading(client),
+            6 => self.ask_badly(client),
+            _ => self.leave(client),
+        }
+        Ok(())
+    }
+
+    fn change_reading(&mut self, client: &mut Client) {
+        if client.reading != Reading::Never {
+            let reading = [Reading::All, Reading::Some, Reading::Paused, Reading::Stalled];
+            client.set_reading(reading[self.rng.weighted(&[50, 20, 20, 10])]);
+        }
+    }
+
+    fn ask_badly(&mut self, client: &mut Client) {
+        let id = client.next_id();
+        match self.rng.below(6) {
+            0 => client.text("{not JSON", Asked::Error("BAD_JSON")),
+            1 => client.text(
+                &format!(r#"{{"type":"subscribe","id":{id},"data":{{"channels":7}}}}"#),
+                Asked::Error("BAD_REQUEST"),
+            ),
+            2 => client.text(&format!(r#"{{"type":"dance","id":{id}}}"#), Asked::Error("UNKNOWN_TYPE")),
+            3 => client.text(
+                &format!(r#"{{"type":"reconnect","id":{id},"data":{{}}}}"#),
+                Asked::Error("NOT_AVAILABLE"),
+            ),
+            4 => {
+                let names = vec![("k2.a".to_owned(), true), ("k3.a".to_owned(), false)];
+                let channels = serde_json::json!([{"channel": "k2.a", "since": "earliest"}, "k3.a", "k3.a"]);
+                let data = serde_json::json!({"channels": channels});
+                client.request("subscribe", Some(&data), Asked::Subscribe(names));
+            }
+            _ => client.put(OpCode::Text, b" \n\n "),
+        }
+    }
+
+    /// Ends a connection in one of many ways.
+    fn leave(&mut self, client: &mut Client) {
+        match self.rng.below(10) {
+            0 => client.close(*self.rng.pick(&[CloseCode::NORMAL, CloseCode::GOING_AWAY])),
+            1 => {
+                if let Some(peer) = &mut client.peer {
+                    peer.reset();
+                }
+                client.leave();
+            }
+            2 => client.leave(),
+            3 => client.half_close(),
+            4 => self.break_rules(client),
+            _ => {}
+        }
+    }
+
+    /// Breaks the WebSocket protocol.
+    fn break_rules(&mut self, client: &mut Client) {
+        let code = match self.rng.below(5) {
+            0 => {
+                client.raw(b"\x81\x02{}");
+                1002
+            }
+            1 => {
+                client.put(OpCode::Binary, b"{}");
+                1003
+            }
+            2 => {
+                client.put(OpCode::Text, b"{\xff}");
+                1007
+            }
+            3 => {
+                // 256 KiB and one, announced; masked.
+                client.raw(&[0x81, 0xff, 0, 0, 0, 0, 0, 4, 0, 1, 1, 2, 3, 4]);
+                1009
+            }
+            _ => {
+                client.raw(&[0xf1, 0x80, 1, 2, 3, 4]);
+                1002
+            }
+        };
+        client.end = End::Deserved(code);
+    }
+
+    /// The drain: everybody who reads is told, and nothing is left.
+    fn drain(&mut self, world: &mut World) -> Result<(), Wrong> {
+        let open: Vec<u64> = world.clients.iter().filter(|c| c.is_live()).map(|c| c.id).collect();
+        let jitter_ms = *self.rng.pick(&[0, 100, 3_000]);
+        for shard in 0..world.seats.len() {
+            world.write_to(shard, ToShard::Drain { jitter_ms });
+        }
+        let began_ns = world.now_ns;
+        while world.seats.iter().any(|seat| seat.report.is_none()) {
+            if self.rng.chance(20) {
+                self.arrive(world);
+            }
+            round(world)?;
+            world.advance_ms(self.rng.between(1, 40) as u64);
+            if world.now_ns - began_ns > (jitter_ms + 10_000) * 1_000_000 {
+                return Err("it does not end".to_owned());
+            }
+        }
+        for client in &mut world.clients {
+            if client.reading != Reading::Never {
+                client.set_reading(Reading::All);
+                client.read(&world.model)?;
+            }
+            let told = client.last_close == Some(1001);
+            if open.contains(&client.id) && !told {
+                return Err(format!("client {} ended with {:?}", client.id, client.last_close));
+            }
+        }
+        while world.answer() {}
+        let held = world.bus.held();
+        for (shard, seat) in world.seats.iter().enumerate() {
+            let report = seat.report.unwrap_or_default();
+            if report != Report::default() || seat.load() != 0 || held != 0 {
+                return Err(format!("shard {shard}: {report:?}, load {}, {held} channels", seat.load()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everybody gets a turn. True: something happened.
+pub(crate) fn round(world: &mut World) -> Result<bool, Wrong> {
+    let mut any = world.answer();
+    world.hand_over();
+    for shard in 0..world.seats.len() {
+        for _ in 0..20 {
+            if !world.tick(shard)? {
+                break;
+            }
+            any = true;
+        }
+    }
+    for client in &mut world.clients {
+        any |= !client.has_written();
+        client.write_all();
+        any |= client.read(&world.model)?;
+    }
+    Ok(any)
+}
+
+/// No more work and no more hindrance: in the end everybody who reads has everything.
+pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
+    for client in world.clients.iter_mut().filter(|client| client.reading != Reading::Never) {
+        client.set_reading(Reading::All);
+        client.set_window(64 << 10);
+    }
+    // Quiet is when nothing happens any more; or, as clients are pinged for ever, nothing else for long.
+    let (mut quiet_rounds, mut calm_rounds) = (0, 0);
+    for _ in 0..20_000 {
+        let any = round(world)?;
+        let waits = world.full || !world.source.is_empty() || !world.bus.is_idle();
+        let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
+        quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
+        calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };
+        if quiet_rounds == 5 || calm_rounds == 500 {
+            break;
+        }
+        world.advance_ms(if any { 1 } else { 20 });
+    }
+    if quiet_rounds < 5 && calm_rounds < 500 {
+        return Err(format!("it never becomes quiet: {}", world.state()));
+    }
+    for client in world.clients.iter().filter(|client| client.is_live()) {
+        let wrong = |wrong| format!("client {}: {wrong}", client.id);
+        client.checker.caught_up(&world.model).map_err(wrong)?;
+        if client.pings_unanswered() > 0 {
+            return Err(wrong("a ping without a pong".to_owned()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! The world: shards on fake rings, the bus on the real slab, a source, clients, and a clock, all in one thread.
+//!
+//! Who sleeps is woken as in life: a shard that said it sleeps is ticked again only when its ring has something for it,
+//! when its bell was rung, or when its time is up. One that sleeps although it has work has lost a wake.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use engine::{
+    catalog::SharedCatalog,
+    clock::Now,
+    config::{Keepalive, Limits, Oversized, Route},
+    ingest::Bus,
+    mail::{Handover, Reservation, ToShard},
+    metrics::{IngestMetrics, ShardMetrics},
+    shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
+    slab::{Bell, Sizes, slab},
+};
+use proto::{channel::Template, native::message::Payload};
+use ring::{
+    Wait,
+    fake::{Disturbances, FakeDescriptor, FakeNet, FakeRing},
+};
+
+use crate::{
+    client::Client,
+    model::{Model, NAME_BYTES_MAX, NAMINGS},
+    oracle::{Checker, Wrong},
+    rng::{Hash, Rng},
+    source::{Source, VALUE_BYTES_MAX},
+};
+
+/// Everything a world is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) shards: usize,
+    /// Connections a shard takes.
+    pub(crate) capacity: usize,
+    pub(crate) sizes: Sizes,
+    pub(crate) limits: Limits,
+    pub(crate) ping_interval_ms: u64,
+    pub(crate) ping_grace_ms: u64,
+    pub(crate) inbox: usize,
+    pub(crate) ingest_inbox: usize,
+    pub(crate) disturbances: Disturbances,
+    /// Buffers of a ring, for received bytes.
+    pub(crate) buffers: u16,
+    pub(crate) buffer_bytes: u32,
+}
+
+impl Plan {
+    /// Small sizes and short times; nothing goes wrong by itself.
+    pub(crate) fn calm() -> Self {
+        Self {
+            shards: 1,
+            capacity: 64,
+            sizes: Sizes {
+                bytes: 1 << 20,
+                entries: 8_192,
+                checkpoint: 1_024,
+                large_frame_bytes: 8 << 10,
+                blocks_bytes: 1 << 20,
+            },
+            limits: Limits {
+                channels_per_connection: 12,
+                channel_name_bytes: NAME_BYTES_MAX,
+                record_value_bytes: VALUE_BYTES_MAX,
+                ..Limits::default()
+            },
+            ping_interval_ms: 25_000,
+            ping_grace_ms: 10_000,
+            inbox: 64,
+            ingest_inbox: 64,
+            disturbances: Disturbances::NONE,
+            buffers: 64,
+            buffer_bytes: 512,
+        }
+    }
+}
+
+/// Own bytes of a connection above their limit at most: the answers to one receive buffer, and a notice for each partition
+/// of each channel.
+const OWN_BURST_BYTES: usize = 16 << 10;
+
+/// When a shard is to be ticked again.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// At once.
+    No,
+    /// When something comes, or at this time.
+    Until { wait: Wait, due_ns: u64 },
+}
+
+/// A shard and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) shard: Option<Shard<FakeRing>>,
+    pub(crate) metrics: Arc<ShardMetrics>,
+    pub(crate) load: Arc<AtomicUsize>,
+    /// What it still held when it ended.
+    pub(crate) report: Option<Report>,
+    /// Its thread gets no time before.
+    pub(crate) held_until_ns: u64,
+    inbox: flume::Sender<ToShard<FakeDescriptor>>,
+    bell: Arc<Bell>,
+    /// Letters that found the inbox full.
+    letters: VecDeque<ToShard<FakeDescriptor>>,
+    rest: Rest,
+}
+
+/// The world.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) net: FakeNet,
+    pub(crate) now_ns: u64,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) bus: Bus<FakeDescriptor>,
+    pub(crate) source: Source,
+    pub(crate) model: Model,
+    pub(crate) clients: Vec<Client>,
+    /// A shard has written to ingest.
+    asked: Arc<AtomicBool>,
+    /// The slab did not take everything.
+    pub(crate) full: bool,
+    next_client: u64,
+    rng: Rng,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let net = FakeNet::new(rng.next(), plan.disturbances);
+        let (mut writer, readers) = slab(plan.sizes, plan.shards);
+        let catalog = SharedCatalog::default();
+        let (to_ingest, questions) = flume::bounded(plan.ingest_inbox);
+        let asked = Arc::new(AtomicBool::new(false));
+        let bells: Vec<_> = readers.iter().map(|_| Arc::new(Bell::unset())).collect();
+        writer.set_bells(bells.clone());
+        let mut seats = Vec::new();
+        let mut links = Vec::new();
+        let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
+        for (index, (reader, bell)) in readers.into_iter().zip(bells).enumerate() {
+            let (inbox, letters) = flume::bounded(plan.inbox);
+            links.push((inbox.clone(), Arc::clone(&bell)));
+            let flag = Arc::clone(&asked);
+            let setup = Setup {
+                index,
+                reader,
+                inbox: letters,
+                bell: Arc::clone(&bell),
+                load: Arc::default(),
+                ingest: IngestLink {
+                    inbox: to_ingest.clone(),
+                    wake: Box::new(move || flag.store(true, Ordering::Relaxed)),
+                },
+                catalog: Arc::clone(&catalog),
+                settings: settings(&plan),
+                metrics: Arc::default(),
+                seed: rng.next(),
+            };
+            let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
+            let shard = Some(Shard::new(setup, net.ring(&ring_setup(&plan)), now));
+            let rest = Rest::No;
+            let letters = VecDeque::new();
+            seats.push(Seat {
+                shard,
+                metrics,
+                load,
+                report: None,
+                held_until_ns: 0,
+                inbox,
+                bell,
+                letters,
+                rest,
+            });
+        }
+        let shown: Arc<IngestMetrics> = Arc::default();
+        let mut bus = Bus::new(writer, &routes(), &plan.limits, links, questions, catalog, shown);
+        let mut model = Model::default();
+        let source = Source::new(&mut bus, &mut model, rng.split());
+        let mut world = Self {
+            plan,
+            net,
+            now_ns: now.mono_ns,
+            seats,
+            bus,
+            source,
+            model,
+            clients: Vec::new(),
+            asked,
+            full: false,
+            next_client: 0,
+            rng,
+        };
+        world.hand_over();
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ns: self.now_ns, unix_ms: 1_700_000_000_000 + self.now_ns / 1_000_000 }
+    }
+
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
+        self.now_ns += ms * 1_000_000;
+    }
+
+    /// A client arrives, at this shard, and begins with `first`; `early`: some of it comes along with the upgrade
+    /// request. None: the shard is full.
+    pub(crate) fn connect(
+        &mut self,
+        shard: usize,
+        welcome: bool,
+        early: bool,
+        first: impl FnOnce(&mut Client),
+    ) -> Option<usize> {
+        let reservation = Reservation::take(&self.seats[shard].load, self.plan.capacity)?;
+        let (descriptor, peer) = self.net.connect();
+        let id = self.next_client;
+        self.next_client += 1;
+        let limits = &self.plan.limits;
+        let checker = Checker::new(limits.channels_per_connection, limits.request_burst as usize, welcome);
+        let mut client = Client::new(id, peer, checker, self.rng.split());
+        first(&mut client);
+        let leftover = if early { client.early_bytes() } else { Vec::new() };
+        self.clients.push(client);
+        let handover = Handover { descriptor, leftover, welcome, id, peer: None, reservation };
+        self.write_to(shard, ToShard::Connection(handover));
+        Some(self.clients.len() - 1)
+    }
+
+    /// A letter for a shard; it waits with its sender while the inbox is full.
+    pub(crate) fn write_to(&mut self, shard: usize, letter: ToShard<FakeDescriptor>) {
+        self.seats[shard].letters.push_back(letter);
+        self.seats[shard].post();
+    }
+
+    /// Ticks the shard, if it would run now. True: it did.
+    pub(crate) fn tick(&mut self, shard: usize) -> Result<bool, Wrong> {
+        let now = self.now();
+        let seat = &mut self.seats[shard];
+        seat.post();
+        let Some(running) = &mut seat.shard else { return Ok(false) };
+        if now.mono_ns < seat.held_until_ns {
+            return Ok(false);
+        }
+        let wait = match seat.rest {
+            Rest::No => Wait::No,
+            Rest::Until { wait, due_ns } => {
+                let idle = running.ring().is_idle();
+                if idle && running.has_work() {
+                    return Err(format!("shard {shard} sleeps and has work: a wake was lost"));
+                }
+                if idle && now.mono_ns < due_ns {
+                    return Ok(false);
+                }
+                wait
+            }
+        };
+        running.tick(|| now, wait).map_err(|error| format!("shard {shard}: {error}"))?;
+        match running.idle() {
+            Idle::No => seat.rest = Rest::No,
+            Idle::Sleep(wait) => {
+                let due_ns = match wait {
+                    Wait::No => now.mono_ns,
+                    Wait::For(time) => now.mono_ns + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2),
+                    Wait::Forever => u64::MAX,
+                };
+                seat.rest = Rest::Until { wait, due_ns };
+            }
+            Idle::Ended => {
+                seat.report = Some(running.report());
+                seat.shard = None;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets the bus take records and append what is due.
+    pub(crate) fn hand_over(&mut self) {
+        self.full = self.source.hand_over(&mut self.bus, self.now_ns).is_err();
+        self.bus.publish();
+    }
+
+    /// Lets the bus answer the shards, if anybody asked. True: something was done.
+    pub(crate) fn answer(&mut self) -> bool {
+        let idle = !self.asked.swap(false, Ordering::Relaxed) && self.bus.is_idle();
+        if !idle {
+            let goes_on = self.bus.answer_questions();
+            assert!(
+                goes_on || self.seats.iter().all(|seat| seat.shard.is_none()),
+                "nobody has stopped ingest"
+            );
+            self.bus.publish();
+            return goes_on;
+        }
+        false
+    }
+
+    /// What no shard may exceed at any time.
+    pub(crate) fn check_bounds(&self) -> Result<(), Wrong> {
+        for (index, seat) in self.seats.iter().enumerate() {
+            let Some(shard) = &seat.shard else { continue };
+            let report = shard.report();
+            let torn_max = self.plan.limits.torn_bytes_per_shard;
+            // What a client asked in one buffer is answered before it is read no more.
+            let own_max = self.plan.limits.own_bytes + OWN_BURST_BYTES;
+            if report.torn_bytes > torn_max
+                || report.own_bytes > report.torn_bytes + report.connections * own_max
+            {
+                return Err(format!("shard {index} holds {report:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is going on; for people.
+    pub(crate) fn state(&self) -> String {
+        let seats = self.seats.iter().map(|seat| {
+            let report = seat.shard.as_ref().map(Shard::report);
+            format!("rest {:?}, {} letters, {report:?}", seat.rest, seat.letters.len())
+        });
+        let (full, empty, behind) = (self.full, self.source.is_empty(), self.bus.behind());
+        let seats: Vec<_> = seats.collect();
+        format!(
+            "full {full}, source empty {empty}, behind {behind:?}, idle {}, {seats:?}",
+            self.bus.is_idle()
+        )
+    }
+
+    /// What all clients read and how they ended, as one number.
+    pub(crate) fn trace(&self) -> Hash {
+        let mut trace = Hash::EMPTY;
+        for client in &self.clients {
+            trace.add_number(client.trace.0);
+            trace.add_number(client.last_close.map_or(0, u64::from));
+        }
+        for seat in &self.seats {
+            trace.add_number(seat.metrics.ticks.get());
+        }
+        trace.add_number(self.now_ns);
+        trace
+    }
+}
+
+impl Seat {
+    fn post(&mut self) {
+        while let Some(letter) = self.letters.pop_front() {
+            match self.inbox.try_send(letter) {
+                Ok(()) => self.bell.ring(),
+                Err(flume::TrySendError::Full(letter)) => return self.letters.push_front(letter),
+                // It has ended; reservations go back with their letters.
+                Err(flume::TrySendError::Disconnected(_)) => {}
+            }
+        }
+    }
+
+    pub(crate) fn has_letters(&self) -> bool {
+        !self.letters.is_empty()
+    }
+
+    /// Connections and reservations.
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Acquire)
+    }
+}
+
+fn settings(plan: &Plan) -> Settings {
+    Settings {
+        limits: plan.limits.clone(),
+        keepalive: Keepalive::WebSocket,
+        ping_interval_ms: plan.ping_interval_ms,
+        ping_grace_ms: plan.ping_grace_ms,
+        index_entries: plan.sizes.entries,
+        capacity: plan.capacity,
+    }
+}
+
+fn ring_setup(plan: &Plan) -> ring::Setup {
+    ring::Setup { buffers: plan.buffers, buffer_bytes: plan.buffer_bytes, ..ring::Setup::default() }
+}
+
+fn routes() -> Vec<Route> {
+    let route = |naming: &crate::model::Naming| Route {
+        topic: naming.topic.to_owned(),
+        template: Template::parse(naming.template).expect("a valid template"),
+        payload: Payload::Json,
+        headers: Vec::new(),
+        oversized: Oversized::Gap,
+    };
+    NAMINGS.iter().map(route).collect()
+}
