@@ -134,8 +134,8 @@ pub(crate) struct Connection {
     pub(crate) took_ms: u64,
     /// A timer looks at `stalled`.
     pub(crate) blocked_timer: bool,
-    /// Something was sent since the last keep-alive turn.
-    pub(crate) sent: bool,
+    /// Bytes sent since the last keep-alive turn.
+    pub(crate) sent: u32,
     /// Something was received since the last keep-alive turn.
     pub(crate) heard: bool,
     pub(crate) decoder: Decoder,

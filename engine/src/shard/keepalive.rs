@@ -1,5 +1,5 @@
 //! Who is still there. A connection with subscriptions gets a position notice at its turn, any other a ping; it is alive
-//! if it said anything since its last turn, or if the peer's kernel has acknowledged all that was sent.
+//! if it said anything since its last turn, or if the peer's kernel has acknowledged all that was sent before it.
 
 use proto::{
     native::reply,
@@ -39,7 +39,7 @@ impl<R: Ring> Shard<R> {
             return;
         };
         client.heard = false;
-        client.sent = false;
+        client.sent = 0;
         if !self.put_position(key) {
             self.own(key, |out| put_frame(out, OpCode::Ping, &[]));
         }
@@ -109,8 +109,9 @@ impl<R: Ring> Shard<R> {
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
-        // A full socket is the blocked timer's business: there the peer is alive but slow.
-        if client.heard || client.stalled || (queued == 0 && client.sent) {
+        // Less is unacknowledged than was sent since the turn: the peer has acknowledged something since. (An empty queue
+        // would be too much to ask of a connection in a steady stream.) A full socket is the blocked timer's business.
+        if client.heard || client.stalled || queued < client.sent {
             self.arm_keepalive(key);
         } else {
             self.close(key, CloseCode::POLICY, "no sign of life", Why::Silence);

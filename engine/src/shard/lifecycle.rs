@@ -87,7 +87,7 @@ impl<R: Ring> Shard<R> {
             stalled: false,
             took_ms: 0,
             blocked_timer: false,
-            sent: false,
+            sent: 0,
             heard: false,
             decoder: Decoder::default(),
             own: Own::default(),

@@ -318,7 +318,7 @@ impl<R: Ring> Shard<R> {
         self.metrics.sent_bytes.add(sent as u64);
         let given = self.book(plan, sent);
         if let Some(client) = self.connections.at_mut(connection) {
-            client.sent = true;
+            client.sent = client.sent.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
             client.stalled &= sent < given;
         }
         if sent < given {
