@@ -286,7 +286,7 @@ fn plan(args: &Args) -> Result<Plan, perf::Error> {
             spread_percent_max: args.spread_max,
             per_cpu_second_min: args.per_cpu_min,
         },
-        server: ServerView { admin: args.admin.clone(), pid: args.server_pid },
+        server: ServerView { admin: args.admin.as_deref().map(host_of), pid: args.server_pid },
         command: command(std::env::args()),
         ..Plan::new(Target::parse(&args.url)?)
     })
@@ -321,6 +321,12 @@ fn command(argv: impl Iterator<Item = String>) -> String {
         });
     }
     words.join(" ")
+}
+
+/// `HOST:PORT` of an address that may be written as a URL.
+fn host_of(address: &str) -> String {
+    let rest = address.strip_prefix("http://").unwrap_or(address);
+    rest.split('/').next().unwrap_or(rest).to_owned()
 }
 
 /// A time with a unit, or a bare number of seconds.
@@ -434,6 +440,13 @@ mod tests {
             command(words.into_iter().map(str::to_owned)),
             "uringcast bench --kafka sasl.password=... --kafka=ssl.key=... --topic-channel '{key}.t'"
         );
+    }
+
+    #[test]
+    fn the_admin_address_may_be_a_url() {
+        for text in ["127.0.0.1:8081", "http://127.0.0.1:8081", "http://127.0.0.1:8081/metrics"] {
+            assert_eq!(host_of(text), "127.0.0.1:8081");
+        }
     }
 
     #[test]

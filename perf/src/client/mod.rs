@@ -91,6 +91,8 @@ struct Client<'p> {
     outcomes: Vec<Outcome>,
     next_poll_ns: u64,
     next_progress_ns: u64,
+    /// When the subscriptions are next asked whether all has come; that takes a walk over all of them.
+    next_look_ns: u64,
 }
 
 impl<'p> Client<'p> {
@@ -138,6 +140,7 @@ impl<'p> Client<'p> {
             outcomes: Vec::new(),
             next_poll_ns: 0,
             next_progress_ns: 0,
+            next_look_ns: 0,
             plan,
             clients,
             clock,
@@ -196,7 +199,8 @@ impl<'p> Client<'p> {
                 answer(FromClients::Progress(self.progress()));
                 answer(FromClients::Ready);
             }
-            Stage::Drain { deadline_ns } => {
+            Stage::Drain { deadline_ns } if now_ns >= self.next_look_ns => {
+                self.next_look_ns = now_ns + TURN_NS_MAX;
                 let open = |index| is_ready(&self.connections, index);
                 if now_ns >= deadline_ns || self.reader.checker.outstanding(&self.ends, open) == 0 {
                     self.reader.checker.settle(&self.ends, open);
@@ -207,7 +211,12 @@ impl<'p> Client<'p> {
             Stage::Goodbye { deadline_ns } if self.open == 0 || now_ns >= deadline_ns => {
                 self.stage = Stage::Over
             }
-            Stage::Ramp | Stage::Settled | Stage::Load | Stage::Goodbye { .. } | Stage::Over => {}
+            Stage::Ramp
+            | Stage::Settled
+            | Stage::Load
+            | Stage::Drain { .. }
+            | Stage::Goodbye { .. }
+            | Stage::Over => {}
         }
     }
 
