@@ -50,6 +50,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("uringcast runs on 64-bit Linux: it is built on io_uring");
 
+pub mod counting;
 mod cpu;
 mod descriptors;
 mod error;
