@@ -1,0 +1,10 @@
+//! One shard, the real bus and slab, and clients that behave badly or oddly: each kind has its own test, which says what
+//! the client is answered, and that a client beside it notices nothing. The ring is the fake one, the clock the test's.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod frames;
+mod records;
+mod requests;
+mod silence;
+mod slow;
+mod world;

@@ -1,0 +1,296 @@
+//! A shard with its bus, and clients of which every byte is read as a client reads it.
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use engine::{
+    catalog::SharedCatalog,
+    clock::Now,
+    config::{Keepalive, Limits, Oversized, Route},
+    ingest::{Bus, Record, Taken},
+    mail::{DataState, Handover, Reservation, ToShard},
+    metrics::{IngestMetrics, ShardMetrics},
+    shard::{IngestLink, Settings, Setup, Shard},
+    slab::{Bell, Sizes, slab},
+};
+use proto::{
+    channel::Template,
+    native::message::Payload,
+    position::Epoch,
+    ws::{
+        decoder::{self, Decoder, Event},
+        frame::{OpCode, put_masked},
+    },
+};
+use ring::{
+    Wait,
+    fake::{Disturbances, FakeDescriptor, FakeNet, FakePeer, FakeRing},
+};
+use serde_json::Value;
+
+/// What a world differs in.
+pub(crate) struct Plan {
+    pub(crate) limits: Limits,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) sizes: Sizes,
+    /// Letters that ingest's inbox holds.
+    pub(crate) ingest_inbox: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let sizes = Sizes {
+            bytes: 1 << 20,
+            entries: 8_192,
+            checkpoint: 1_024,
+            large_frame_bytes: 64 << 10,
+            blocks_bytes: 1 << 20,
+        };
+        Self { limits: Limits::default(), keepalive: Keepalive::WebSocket, sizes, ingest_inbox: 64 }
+    }
+}
+
+impl Plan {
+    pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut plan = Self::default();
+        change(&mut plan.limits);
+        plan
+    }
+}
+
+pub(crate) const PING_INTERVAL_MS: u64 = 25_000;
+pub(crate) const PING_GRACE_MS: u64 = 10_000;
+
+/// One topic, `t`, of one partition, whose records go to `KEY.trade`.
+pub(crate) struct World {
+    pub(crate) shard: Shard<FakeRing>,
+    pub(crate) bus: Bus<FakeDescriptor>,
+    pub(crate) metrics: Arc<ShardMetrics>,
+    pub(crate) ingest: Arc<IngestMetrics>,
+    pub(crate) load: Arc<AtomicUsize>,
+    /// Ingest looks at its inbox.
+    pub(crate) answers: bool,
+    net: FakeNet,
+    inbox: flume::Sender<ToShard<FakeDescriptor>>,
+    now: Now,
+    /// Offset of the next record.
+    pub(crate) next: i64,
+}
+
+impl World {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let (mut writer, mut readers) = slab(plan.sizes, 1);
+        let (inbox, letters) = flume::bounded(64);
+        let (to_ingest, questions) = flume::bounded(plan.ingest_inbox);
+        let bell = Arc::new(Bell::unset());
+        writer.set_bells(vec![Arc::clone(&bell)]);
+        let catalog = SharedCatalog::default();
+        let net = FakeNet::new(1, Disturbances::NONE);
+        let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
+        let settings = Settings {
+            limits: plan.limits.clone(),
+            keepalive: plan.keepalive,
+            ping_interval_ms: PING_INTERVAL_MS,
+            ping_grace_ms: PING_GRACE_MS,
+            index_entries: plan.sizes.entries,
+            capacity: 64,
+        };
+        let setup = Setup {
+            index: 0,
+            reader: readers.pop().unwrap(),
+            inbox: letters,
+            bell: Arc::clone(&bell),
+            load: Arc::default(),
+            ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
+            catalog: Arc::clone(&catalog),
+            settings,
+            metrics: Arc::default(),
+            seed: 7,
+        };
+        let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
+        let shard = Shard::new(setup, net.ring(&ring::Setup::default()), now);
+        let route = Route {
+            topic: "t".to_owned(),
+            template: Template::parse("{key}.trade").unwrap(),
+            payload: Payload::Json,
+            headers: Vec::new(),
+            oversized: Oversized::Gap,
+        };
+        let ingest = Arc::<IngestMetrics>::default();
+        let links = vec![(inbox.clone(), bell)];
+        let mut bus =
+            Bus::new(writer, &[route], &plan.limits, links, questions, catalog, Arc::clone(&ingest));
+        let topic = bus.add_topic("t", epoch());
+        assert_eq!(bus.add_source(topic, 0, 0), 0);
+        Self { shard, bus, metrics, ingest, load, answers: true, net, inbox, now, next: 0 }
+    }
+
+    /// A millisecond passes, and everybody has a turn.
+    pub(crate) fn turn(&mut self) {
+        self.turn_after(1);
+    }
+
+    pub(crate) fn turns(&mut self, turns: usize) {
+        (0..turns).for_each(|_| self.turn());
+    }
+
+    fn turn_after(&mut self, ms: u64) {
+        self.now.mono_ns += ms * 1_000_000;
+        self.now.unix_ms += ms;
+        if self.answers {
+            assert!(self.bus.answer_questions());
+        }
+        let _full = self.bus.turn(self.now.mono_ns);
+        self.bus.publish();
+        let now = self.now;
+        self.shard.tick(|| now, Wait::No).unwrap();
+    }
+
+    /// So much time passes, a tenth of a second at a time; `each` is what the clients do meanwhile.
+    pub(crate) fn pass(&mut self, ms: u64, mut each: impl FnMut(&mut Self)) {
+        for _ in 0..ms.div_ceil(100) {
+            self.turn_after(100);
+            self.turn();
+            each(self);
+        }
+    }
+
+    /// Ingest reads a record. It is taken, sooner or later.
+    pub(crate) fn produce(&mut self, key: Option<&str>, value: &str) {
+        let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
+        let record = Record { offset: self.next, ts_ms: 5, key, value, headers: &[] };
+        for _ in 0..10_000 {
+            match self.bus.accept(0, &record, self.now.mono_ns) {
+                Ok(taken) => {
+                    assert_eq!(taken, Taken::Done);
+                    self.next += 1;
+                    return;
+                }
+                Err(_full) => self.turn(),
+            }
+        }
+        panic!("ingest waits for a client: {:?}", self.shard.report());
+    }
+
+    /// A client that holds nothing, without a welcome.
+    pub(crate) fn connect(&mut self) -> Client {
+        let (descriptor, peer) = self.net.connect();
+        let reservation = Reservation::take(&self.load, 64).unwrap();
+        let handover =
+            Handover { descriptor, leftover: Vec::new(), welcome: false, id: 1, peer: None, reservation };
+        self.inbox.send(ToShard::Connection(handover)).unwrap();
+        self.turn();
+        Client { peer, decoder: Decoder::client() }
+    }
+
+    /// A client that holds these channels.
+    pub(crate) fn subscriber(&mut self, channels: &[&str]) -> Client {
+        let mut client = self.connect();
+        client.subscribe(1, channels);
+        self.turns(3);
+        let heard = client.heard();
+        assert!(matches!(&heard[..], [Heard::Json(ack)] if ack["count"] == channels.len()), "{heard:?}");
+        client
+    }
+
+    pub(crate) fn tell(&mut self, state: DataState) {
+        self.bus.state(state);
+        self.turns(2);
+    }
+}
+
+pub(crate) fn epoch() -> Epoch {
+    Epoch::of("cluster", b"t")
+}
+
+/// A client's position in the one partition.
+pub(crate) fn pos(offset: i64) -> String {
+    format!("{}.0.{offset}", epoch())
+}
+
+/// What a client is told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Heard {
+    Json(Value),
+    Ping,
+    Pong(Vec<u8>),
+    Close(u16),
+}
+
+pub(crate) struct Client {
+    pub(crate) peer: FakePeer,
+    decoder: Decoder,
+}
+
+impl Client {
+    pub(crate) fn put(&mut self, opcode: OpCode, payload: &[u8]) {
+        let mut frame = Vec::new();
+        put_masked(&mut frame, opcode, payload, [9, 8, 7, 6]);
+        self.peer.write(&frame);
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.put(OpCode::Text, text.as_bytes());
+    }
+
+    pub(crate) fn subscribe(&mut self, id: i64, channels: &[&str]) {
+        let request = serde_json::json!({"type": "subscribe", "id": id, "data": {"channels": channels}});
+        self.text(&request.to_string());
+    }
+
+    pub(crate) fn heartbeat(&mut self, id: i64) {
+        self.text(&format!(r#"{{"type":"heartbeat","id":{id}}}"#));
+    }
+
+    /// Everything that has come since the last look.
+    pub(crate) fn heard(&mut self) -> Vec<Heard> {
+        self.heard_of(usize::MAX)
+    }
+
+    /// The same, of so many bytes of it.
+    pub(crate) fn heard_of(&mut self, bytes: usize) -> Vec<Heard> {
+        let mut bytes = self.peer.read_up_to(bytes);
+        let mut input = &mut bytes[..];
+        let mut heard = Vec::new();
+        let limits = decoder::Limits { frame_bytes_max: 1 << 22, message_bytes_max: 1 << 22 };
+        while let Some(event) = self.decoder.next(&mut input, &limits).unwrap() {
+            match event {
+                Event::Text(text) => {
+                    assert!(!text.contains('\n'), "{text}");
+                    heard.push(Heard::Json(serde_json::from_str(text).unwrap()));
+                }
+                Event::Ping(_) => heard.push(Heard::Ping),
+                Event::Pong(payload) => heard.push(Heard::Pong(payload.to_vec())),
+                Event::Close(close) => heard.push(Heard::Close(close.unwrap().0)),
+                Event::Binary(_) => panic!("nobody asked for binary"),
+            }
+        }
+        heard
+    }
+
+    /// Only JSON has come.
+    pub(crate) fn objects(&mut self) -> Vec<Value> {
+        let object = |heard| match heard {
+            Heard::Json(object) => object,
+            Heard::Ping | Heard::Pong(_) | Heard::Close(_) => panic!("{heard:?}"),
+        };
+        self.heard().into_iter().map(object).collect()
+    }
+
+    /// Only this has come.
+    pub(crate) fn object(&mut self) -> Value {
+        let mut objects = self.objects();
+        assert_eq!(objects.len(), 1, "{objects:?}");
+        objects.remove(0)
+    }
+
+    /// Offsets of the messages that have come, and nothing else has.
+    pub(crate) fn offsets(&mut self) -> Vec<i64> {
+        self.objects().iter().map(offset).collect()
+    }
+}
+
+/// Offset of a message.
+pub(crate) fn offset(message: &Value) -> i64 {
+    assert_eq!(message["type"], "message", "{message}");
+    message["pos"].as_str().unwrap().rsplit('.').next().unwrap().parse().unwrap()
+}
