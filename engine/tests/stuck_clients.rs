@@ -1,0 +1,197 @@
+//! A thousand clients that subscribe and never read a byte, on real sockets: the others' latency does not move, and neither
+//! the process nor the kernel holds more than its bounded part for them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use engine::{
+    clock::Now,
+    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    server::{self, Addresses},
+};
+use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
+use proto::{
+    channel::Template,
+    native::message::Payload,
+    ws::{
+        frame::{OpCode, put_masked},
+        handshake::client_request,
+    },
+};
+use socket2::{Domain, Socket, Type};
+use tungstenite::{Message, WebSocket};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const STUCK: u64 = 1_000;
+const READERS: u64 = 8;
+/// Messages before and after the stuck clients come: more than their sockets take, and more than the slab holds.
+const BEFORE: usize = 300;
+const AFTER: usize = 1_500;
+const VALUE_BYTES: usize = 1_000;
+/// Of the kernel's memory for each of them. Without TCP_NOTSENT_LOWAT it is about four megabytes.
+const KERNEL_BYTES_EACH: u64 = 160 << 10;
+/// Of the process's: a torn frame of a good kilobyte, the connection, its subscription.
+const PROCESS_BYTES_EACH: u64 = 16 << 10;
+
+fn config(kafka: kafka::Settings) -> Config {
+    Config {
+        shards: 2,
+        cores: Vec::new(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        admin: Some("127.0.0.1:0".parse().unwrap()),
+        kafka,
+        routes: vec![Route {
+            topic: "t".to_owned(),
+            template: Template::parse("{key}").unwrap(),
+            payload: Payload::Json,
+            headers: Vec::new(),
+            oversized: Oversized::Gap,
+        }],
+        from: From::Latest,
+        limits: Limits { record_value_bytes: 64 << 10, ..Limits::default() },
+        allowed_origins: Vec::new(),
+        keepalive: Keepalive::WebSocket,
+        ping_interval: Duration::from_secs(25),
+        ping_grace: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(10),
+        slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 },
+    }
+}
+
+const SUBSCRIBE: &str = r#"{"type":"subscribe","id":1,"data":{"channels":["all"]}}"#;
+
+type Client = WebSocket<TcpStream>;
+
+/// Reads all messages; gives the time from producer to client of each, ms, and stays.
+fn reader(public: SocketAddr) -> JoinHandle<(Vec<f64>, Client)> {
+    let stream = TcpStream::connect(public).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut client, _) = tungstenite::client(format!("ws://{public}/ws?welcome=0"), stream).unwrap();
+    client.send(Message::text(SUBSCRIBE)).unwrap();
+    assert!(client.read().unwrap().into_text().unwrap().contains("subscription_ack"));
+    std::thread::spawn(move || {
+        let mut took = Vec::new();
+        while took.len() < BEFORE + AFTER {
+            let text = client.read().unwrap().into_text().unwrap();
+            let now_ns = Now::read().mono_ns;
+            let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(message["data"]["n"], took.len(), "once and in order: {text:.200}");
+            let at_ns = message["data"]["at"].as_u64().unwrap();
+            took.push(Duration::from_nanos(now_ns - at_ns).as_secs_f64() * 1_000.0);
+        }
+        (took, client)
+    })
+}
+
+/// Asks for an upgrade and the channel, and never reads.
+fn stuck(public: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // The client's half of the kernel's memory is not what is looked at.
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(&public.into()).unwrap();
+    let mut bytes = client_request("test", "/ws", b"sixteen of bytes");
+    put_masked(&mut bytes, OpCode::Text, SUBSCRIBE.as_bytes(), [1, 2, 3, 4]);
+    (&socket).write_all(&bytes).unwrap();
+    socket
+}
+
+/// The sum over the shards of a metric.
+fn metric(addresses: &Addresses, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(addresses.admin.unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let start = format!("uringcast_{name}{{");
+    let values = text.lines().filter(|line| line.starts_with(&start));
+    values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+fn wait_for(addresses: &Addresses, name: &str, wanted: u64) {
+    let limit_ms = Now::read().mono_ms() + 30_000;
+    while metric(addresses, name) < wanted {
+        assert!(Now::read().mono_ms() < limit_ms, "{name}: {} of {wanted}", metric(addresses, name));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// Bytes of the kernel's TCP buffers, of the whole host.
+fn kernel_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap();
+    let words: Vec<&str> = text.lines().find(|line| line.starts_with("TCP:")).unwrap().split(' ').collect();
+    let at = words.iter().position(|word| *word == "mem").unwrap();
+    words[at + 1].parse::<u64>().unwrap() * 4_096
+}
+
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+}
+
+fn median(times: &[f64]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+#[test]
+fn clients_that_never_read_cost_the_others_nothing() {
+    let cluster = MockCluster::start(1).unwrap();
+    cluster.create_topic("t", 1).unwrap();
+    let (control, handle) = server::control();
+    let config = config(cluster.settings());
+    let thread = std::thread::spawn(move || server::run(config, control));
+    let addresses = handle.addresses(PATIENCE).expect("the server listens");
+    assert!(handle.is_ready_within(PATIENCE));
+    let readers: Vec<_> = (0..READERS).map(|_| reader(addresses.public)).collect();
+
+    let producer = Producer::new(&cluster.settings(), &ProducerOptions::default()).unwrap();
+    let target = producer.target("t").unwrap();
+    let produce = |range: std::ops::Range<usize>| {
+        for n in range {
+            let (at, pad) = (Now::read().mono_ns, "x".repeat(VALUE_BYTES));
+            let value = format!(r#"{{"n":{n},"at":{at},"pad":"{pad}"}}"#);
+            let record =
+                NewRecord { key: Some(b"all"), value: Some(value.as_bytes()), ..NewRecord::default() };
+            producer.send(&target, &record).unwrap();
+            std::thread::park_timeout(Duration::from_millis(4));
+        }
+        producer.flush(PATIENCE).unwrap();
+    };
+    produce(0..BEFORE);
+    let (kernel_before, resident_before) = (kernel_bytes(), resident_bytes());
+    let stuck: Vec<Socket> = (0..STUCK).map(|_| stuck(addresses.public)).collect();
+    wait_for(&addresses, "shard_subscriptions", STUCK + READERS);
+    produce(BEFORE..BEFORE + AFTER);
+    let (times, readers): (Vec<_>, Vec<_>) = readers.into_iter().map(|reader| reader.join().unwrap()).unzip();
+
+    // All of them are there, full, and behind what the slab holds: it went round twice.
+    wait_for(&addresses, "shard_lagged_total", STUCK);
+    assert_eq!(metric(&addresses, "shard_blocked"), STUCK);
+    assert_eq!(metric(&addresses, "shard_load"), STUCK + READERS, "nobody was dropped");
+    let kernel = kernel_bytes().saturating_sub(kernel_before);
+    assert!(kernel > STUCK * (16 << 10), "{kernel} bytes: their sockets are not full, this shows nothing");
+    assert!(kernel < STUCK * KERNEL_BYTES_EACH, "the kernel holds {} bytes for each", kernel / STUCK);
+    let resident = resident_bytes().saturating_sub(resident_before);
+    assert!(resident < STUCK * PROCESS_BYTES_EACH, "the process holds {} bytes for each", resident / STUCK);
+
+    let of = |range: std::ops::Range<usize>| -> Vec<f64> {
+        times.iter().flat_map(|times| &times[range.clone()]).copied().collect()
+    };
+    // The first ones after they came fill their sockets, which is work.
+    let (before, after) = (median(&of(50..BEFORE)), median(&of(BEFORE + 200..BEFORE + AFTER)));
+    assert!(after < 2.0 * before + 10.0, "{before} ms before they came, {after} ms with them");
+
+    // They do not hold the drain either.
+    handle.drain();
+    let summary = thread.join().unwrap().unwrap();
+    assert_eq!(summary.connections, STUCK + READERS);
+    assert!(summary.drained_ms < 10_000, "{summary:?}");
+    drop((stuck, readers));
+}
