@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod bench;
 mod demo;
+mod echo;
 mod one_dash;
 mod produce;
 mod serve;
@@ -24,6 +25,8 @@ enum Command {
     Produce(Box<produce::Args>),
     /// Show everything live: broker, data, server and a page, in one process.
     Demo(demo::Args),
+    /// Send clients their own messages back, for conformance suites.
+    Echo(Box<echo::Args>),
 }
 
 /// Kafka in, WebSocket out, on io_uring.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(*args),
         Command::Produce(args) => produce::run(*args),
         Command::Demo(args) => demo::run(&args),
+        Command::Echo(args) => echo::run(*args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("uringcast: {error:#}");

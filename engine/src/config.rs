@@ -10,6 +10,8 @@ use crate::error::Error;
 /// Everything the server needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What clients are served.
+    pub service: Service,
     /// Number of shards: threads with a ring each.
     pub shards: usize,
     /// Cores the shards are pinned to, in turn; empty: not pinned.
@@ -38,6 +40,17 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Sizes of the slab.
     pub slab: SlabSizes,
+}
+
+/// What clients are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Service {
+    /// Channels of messages from Kafka.
+    #[default]
+    Channels,
+    /// Their own text and binary messages, on any path, without Kafka, welcome or request limits: for conformance suites
+    /// and raw comparison. Everything else is as above: accept ring, shards, decoder, limits, keep-alive, drain.
+    Echo,
 }
 
 /// Maps the records of one topic to channels.
@@ -177,7 +190,7 @@ impl Config {
         if self.shards == 0 || self.shards > 64 {
             return refuse("shards must be 1 to 64");
         }
-        if self.routes.is_empty() {
+        if self.routes.is_empty() && self.service == Service::Channels {
             return refuse("no route: name at least one, for example --route 'trades={key}'");
         }
         if self.limits.connections < self.shards {

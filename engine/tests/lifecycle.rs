@@ -12,7 +12,7 @@ use std::{
 
 use engine::{
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
     error::Error,
     server::{self, Addresses, Handle, Summary},
 };
@@ -30,6 +30,7 @@ struct Running {
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
+        service: Service::Channels,
         shards: 2,
         cores: Vec::new(),
         listen: "127.0.0.1:0".parse().unwrap(),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use engine::{
-    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
     server::{Handle, Summary, control, run},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
@@ -23,6 +23,7 @@ type Client = WebSocket<TcpStream>;
 
 fn config(mock: &MockCluster, shards: usize) -> Config {
     Config {
+        service: Service::Channels,
         shards,
         cores: Vec::new(),
         listen: "127.0.0.1:0".parse().unwrap(),

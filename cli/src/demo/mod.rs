@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use engine::{
-    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
     server::{self, Addresses, Handle, Summary},
 };
 use kafka::{Admin, Consumer, MockCluster, Settings, TopicError};
@@ -149,6 +149,7 @@ fn config(args: &Args, kafka: Settings) -> anyhow::Result<Config> {
         })
     };
     Ok(Config {
+        service: Service::Channels,
         shards,
         cores: if shards <= cores.len() { cores } else { Vec::new() },
         listen: args.lb_addr,

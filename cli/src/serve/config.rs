@@ -1,6 +1,6 @@
 //! From arguments to the engine's settings.
 
-use engine::config::{Config, Keepalive, Limits, Route, SlabSizes};
+use engine::config::{Config, Keepalive, Limits, Route, Service, SlabSizes};
 
 use super::{
     args::{self, Args},
@@ -9,17 +9,13 @@ use super::{
 
 /// Builds the engine's settings and has them checked. The error names the settings at odds.
 pub(super) fn config(args: Args) -> Result<Config, String> {
-    let usable = std::thread::available_parallelism().map_or(1, usize::from);
-    let shards = args.shards.map_or(usable, usize::from);
+    let (shards, cores) = shards_and_cores(args.shards, args.cores);
     let listen = args.lb_addr.ok_or("the public listener cannot be left out")?;
     let routes = if args.routes.is_empty() { args.file_routes } else { args.routes };
     let config = Config {
+        service: Service::Channels,
         shards,
-        cores: match args.cores {
-            Cores::List(cores) => cores,
-            Cores::Auto if shards <= usable => engine::server::usable_cores(),
-            Cores::Auto => Vec::new(),
-        },
+        cores,
         listen,
         admin: args.admin_addr,
         kafka: kafka::Settings {
@@ -45,6 +41,18 @@ pub(super) fn config(args: Args) -> Result<Config, String> {
     };
     config.check().map_err(|error| error.to_string())?;
     Ok(config)
+}
+
+/// How many shards, and the cores they are pinned to; none: not pinned.
+pub(crate) fn shards_and_cores(shards: Option<u16>, cores: Cores) -> (usize, Vec<usize>) {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = shards.map_or(usable, usize::from);
+    let cores = match cores {
+        Cores::List(cores) => cores,
+        Cores::Auto if shards <= usable => engine::server::usable_cores(),
+        Cores::Auto => Vec::new(),
+    };
+    (shards, cores)
 }
 
 fn route(spec: RouteSpec) -> Route {

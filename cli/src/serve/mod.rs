@@ -9,7 +9,8 @@ mod logging;
 mod signals;
 pub(crate) mod values;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, LogFormat};
+pub(crate) use config::shards_and_cores;
 
 /// Exit code when a setting is wrong.
 const WRONG_SETTING: u8 = 2;
@@ -23,8 +24,18 @@ impl Args {
 
 /// Runs the server until a signal ends it.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::install(&args.log_level, args.log_format)?;
-    let config = match config::config(args) {
+    log_to_stderr(&args.log_level, args.log_format)?;
+    run_until_a_signal(config::config(args))
+}
+
+/// Sets up the log.
+pub(crate) fn log_to_stderr(level: &str, format: LogFormat) -> anyhow::Result<()> {
+    logging::install(level, format)
+}
+
+/// Runs the engine with these settings, unless they are wrong.
+pub(crate) fn run_until_a_signal(config: Result<engine::config::Config, String>) -> anyhow::Result<ExitCode> {
+    let config = match config {
         Ok(config) => config,
         Err(text) => return Ok(refused(&text)),
     };

@@ -11,14 +11,14 @@ use proto::{channel::Template, native::message::Payload};
 use serde::Deserialize;
 
 /// A listener's address; none: it is left out.
-pub(super) type Address = Option<SocketAddr>;
+pub(crate) type Address = Option<SocketAddr>;
 /// `HOST:PORT,...`.
 pub(crate) type Brokers = String;
 /// Where partitions are first read from.
 pub(super) type Start = StartFrom;
 
 /// `HOST:PORT`, or `:PORT` for all addresses.
-pub(super) fn address(text: &str) -> Result<Address, String> {
+pub(crate) fn address(text: &str) -> Result<Address, String> {
     if let Some(port) = text.strip_prefix(':') {
         let port = port.parse().map_err(|_| format!("{port} is not a port (0 to 65535)"))?;
         return Ok(Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)));
@@ -31,7 +31,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
 }
 
 /// The same, or `none`.
-pub(super) fn address_or_none(text: &str) -> Result<Address, String> {
+pub(crate) fn address_or_none(text: &str) -> Result<Address, String> {
     if text == "none" { Ok(None) } else { address(text) }
 }
 
@@ -232,7 +232,7 @@ pub(crate) fn cores(text: &str) -> Result<Cores, String> {
 }
 
 /// A number of things, at least one.
-pub(super) fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     match text.replace('_', "").parse::<usize>() {
         Ok(0) => Err("at least 1".to_owned()),
         Ok(count) if count <= 1 << 30 => Ok(count),
@@ -247,7 +247,7 @@ pub(super) fn small_count(text: &str) -> Result<u32, String> {
 }
 
 /// A size with a unit; a bare number is bytes.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let expected = || "expected a size such as 512, 64KiB or 1MiB".to_owned();
     let (number, unit) = number_and_unit(text).ok_or_else(expected)?;
     let shift = match unit {
@@ -298,7 +298,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 }
 
 /// What tracing's filter understands.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
+pub(crate) fn log_level(text: &str) -> Result<String, String> {
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let simple = !text.contains(['=', ',']);
     if simple && !levels.contains(&text.to_ascii_lowercase().as_str()) {

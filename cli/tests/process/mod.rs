@@ -11,8 +11,8 @@ use std::{
 
 pub(crate) const ROUTE: [&str; 2] = ["--route", "trades={key}"];
 
-/// The binary with none of the environment's settings, on ports of its own.
-pub(crate) fn uringcast(args: &[&str]) -> Command {
+/// The binary with none of the environment's settings.
+pub(crate) fn bare(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_uringcast"));
     for (name, _) in std::env::vars() {
         if name.starts_with("URINGCAST_")
@@ -21,18 +21,22 @@ pub(crate) fn uringcast(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args([
-        "serve",
-        "--lb-addr",
-        "127.0.0.1:0",
-        "--admin-addr",
-        "127.0.0.1:0",
-        "--slab-size",
-        "16MiB",
-    ]);
+    command.args(args);
     command
-        .args(["--slab-entries", "8192", "--slab-large-frame", "16KiB", "--brokers", "127.0.0.1:1"])
-        .args(args);
+}
+
+/// `serve` on ports of its own, with a small slab and no broker.
+pub(crate) fn uringcast(args: &[&str]) -> Command {
+    let mut command = bare(&["serve", "--lb-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]);
+    command.args(["--slab-size", "16MiB", "--slab-entries", "8192", "--slab-large-frame", "16KiB"]);
+    command.args(["--brokers", "127.0.0.1:1"]).args(args);
+    command
+}
+
+/// `echo` on ports of its own.
+pub(crate) fn echo(args: &[&str]) -> Command {
+    let mut command = bare(&["echo", "--lb-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]);
+    command.args(["--shards", "1"]).args(args);
     command
 }
 

@@ -27,7 +27,12 @@ use tokio::{
 };
 use tokio_uring::net::TcpStream;
 
-use crate::{config::Config, error::Error, mail::ShardLink, metrics::AcceptMetrics};
+use crate::{
+    config::{Config, Service},
+    error::Error,
+    mail::ShardLink,
+    metrics::AcceptMetrics,
+};
 
 mod admission;
 mod handshake;
@@ -83,6 +88,8 @@ pub struct Settings {
     pub lingering_refusals: usize,
     /// Origins a browser may come from; empty: any.
     pub allowed_origins: Vec<String>,
+    /// Clients may ask for any path, not only that of the native protocol.
+    pub any_path: bool,
 }
 
 impl From<&Config> for Settings {
@@ -93,6 +100,7 @@ impl From<&Config> for Settings {
             handshakes: config.limits.handshakes,
             lingering_refusals: config.limits.lingering_refusals,
             allowed_origins: config.allowed_origins.clone(),
+            any_path: config.service == Service::Echo,
         }
     }
 }

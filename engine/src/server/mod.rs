@@ -23,7 +23,7 @@ use crate::{
     admin,
     catalog::SharedCatalog,
     clock::Now,
-    config::Config,
+    config::{Config, Service},
     error::Error,
     health::Health,
     ingest,
@@ -64,6 +64,7 @@ pub fn run(config: Config, control: Control) -> Result<Summary, Error> {
     ring::probe().map_err(|error| Error::Kernel(error.to_string()))?;
     raise_limits();
     tracing::info!(
+        service = ?config.service,
         version = env!("CARGO_PKG_VERSION"),
         shards = config.shards,
         connections = config.limits.connections,
@@ -166,11 +167,20 @@ impl Server {
         };
         let catalog = SharedCatalog::default();
         let ingest_metrics = Arc::<IngestMetrics>::default();
-        let (ingest, watcher) = server.make_ingest(config, writer, questions, &catalog, &ingest_metrics)?;
+        let ingest = match config.service {
+            Service::Channels => {
+                Some(server.make_ingest(config, writer, questions, &catalog, &ingest_metrics)?)
+            }
+            // Nothing is published, and there is nothing to wait for.
+            Service::Echo => {
+                server.health.set_ready();
+                None
+            }
+        };
         let parts = inboxes.into_iter().zip(readers).map(|(inbox, reader)| ShardParts { inbox, reader });
         let started = server
             .start_shards(config, parts, &catalog)
-            .and_then(|()| server.start_others(config, listeners, obeys, ingest_metrics, (ingest, watcher)));
+            .and_then(|()| server.start_others(config, listeners, obeys, ingest_metrics, ingest));
         match started {
             Ok(()) => Ok(server),
             Err(error) => {
@@ -243,16 +253,18 @@ impl Server {
         listeners: Listeners,
         obeys: flume::Sender<Phase>,
         ingest_metrics: Arc<IngestMetrics>,
-        (ingest, watcher): (ingest::Ingest, ingest::Watcher),
+        ingest: Option<(ingest::Ingest, ingest::Watcher)>,
     ) -> Result<(), Error> {
-        self.threads.spawn(Thread::Ingest, move || {
-            ingest.run();
-            Ok(None)
-        })?;
-        self.threads.spawn(Thread::Watcher, move || {
-            watcher.run();
-            Ok(None)
-        })?;
+        if let Some((ingest, watcher)) = ingest {
+            self.threads.spawn(Thread::Ingest, move || {
+                ingest.run();
+                Ok(None)
+            })?;
+            self.threads.spawn(Thread::Watcher, move || {
+                watcher.run();
+                Ok(None)
+            })?;
+        }
         let setup = accept::Setup {
             listener: listeners.public,
             links: Arc::clone(&self.links),
@@ -383,6 +395,7 @@ fn sizes(config: &Config) -> slab::Sizes {
 fn shard_settings(config: &Config, shard: usize) -> shard::Settings {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 4);
     shard::Settings {
+        service: config.service,
         limits: config.limits.clone(),
         keepalive: config.keepalive,
         ping_interval_ms: ms(config.ping_interval),

@@ -4,10 +4,11 @@ use kafka::MockCluster;
 use proto::{channel::Template, native::message::Payload};
 
 use super::*;
-use crate::config::{From, Keepalive, Limits, Oversized, Route, SlabSizes};
+use crate::config::{From, Keepalive, Limits, Oversized, Route, Service, SlabSizes};
 
 fn small(kafka: kafka::Settings) -> Config {
     Config {
+        service: Service::Channels,
         shards: 2,
         cores: Vec::new(),
         listen: "127.0.0.1:0".parse().unwrap(),

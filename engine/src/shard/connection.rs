@@ -29,7 +29,9 @@ pub(crate) enum Phase {
 pub(crate) struct Own {
     /// Leaves first: the rest of a torn large frame, from this byte on.
     pub(crate) block: Option<(Arc<Block>, usize)>,
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// So many bytes at the front of `bytes` have left.
+    left: usize,
 }
 
 impl Own {
@@ -39,15 +41,28 @@ impl Own {
 
     /// Bytes there are.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() + self.block.as_ref().map_or(0, |(block, at)| block.len() - at)
+        self.bytes().len() + self.block.as_ref().map_or(0, |(block, at)| block.len() - at)
     }
 
-    /// The socket took `count` of `bytes`. Memory of a large burst is given back.
+    /// What is still to leave, behind the block.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.left..]
+    }
+
+    /// To append to.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The socket took `count` of [`Self::bytes`]. Memory of a large burst is given back. What stays is moved only when
+    /// it is less than what has left, so that megabytes in small sends cost no more than their length.
     pub(crate) fn consume(&mut self, count: usize) {
-        if count == self.bytes.len() {
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.drain(..count);
+        self.left += count;
+        if self.left == self.bytes.len() {
+            *self = Self { block: self.block.take(), ..Self::default() };
+        } else if self.left > self.bytes.len() / 2 {
+            self.bytes.drain(..self.left);
+            self.left = 0;
         }
     }
 }
@@ -159,5 +174,41 @@ impl Connection {
     /// It may be handed bytes.
     pub(crate) fn takes_bytes(&self) -> bool {
         self.phase <= Phase::Closing && !self.blocked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Own;
+
+    #[test]
+    fn own_bytes_leave_in_any_pieces_and_their_memory_follows() {
+        let message: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
+        for piece in [1_000, 65_536, 600_000] {
+            let mut own = Own::default();
+            own.end().extend_from_slice(&message);
+            let mut left = Vec::new();
+            while !own.is_empty() {
+                let taken = own.bytes().len().min(piece);
+                left.extend_from_slice(&own.bytes()[..taken]);
+                own.consume(taken);
+                assert!(own.bytes.len() <= 2 * own.bytes().len() + 1, "what has left is kept");
+            }
+            assert!(left == message, "in pieces of {piece}");
+            assert_eq!(own.bytes.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_appended_between_sends_keeps_its_order() {
+        let mut own = Own::default();
+        own.end().extend_from_slice(b"first ");
+        own.consume(2);
+        own.end().extend_from_slice(b"second");
+        assert_eq!(own.bytes(), b"rst second");
+        own.consume(9);
+        assert_eq!(own.bytes(), b"d");
+        own.consume(1);
+        assert!(own.is_empty() && own.bytes().is_empty());
     }
 }

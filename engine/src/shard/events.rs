@@ -11,6 +11,7 @@ use super::{
     connection::{Connection, Phase},
     lifecycle::Why,
 };
+use crate::config::Service;
 
 impl<R: Ring> Shard<R> {
     /// Books one completion and acts on it. One for a place that has been reused is counted and otherwise ignored.
@@ -94,9 +95,12 @@ impl<R: Ring> Shard<R> {
         let Some(client) = self.connections.get_mut(key) else { return };
         client.heard = true;
         let mut decoder = std::mem::take(&mut client.decoder);
+        let echo = self.settings.service == Service::Echo;
         while self.is_open(key) {
             match decoder.next(&mut bytes, &limits) {
                 Ok(None) => break,
+                Ok(Some(Heard::Text(text))) if echo => self.echo(key, OpCode::Text, text.as_bytes()),
+                Ok(Some(Heard::Binary(payload))) if echo => self.echo(key, OpCode::Binary, payload),
                 Ok(Some(Heard::Text(text))) => self.text(key, text),
                 Ok(Some(Heard::Binary(_))) => {
                     self.close(
@@ -121,14 +125,20 @@ impl<R: Ring> Shard<R> {
         }
     }
 
+    /// Sends a client its own message back.
+    fn echo(&mut self, key: Key, opcode: OpCode, payload: &[u8]) {
+        self.metrics.requests.add(1);
+        self.own(key, |out| put_frame(out, opcode, payload));
+    }
+
     /// Appends to the connection's own bytes and puts it in line. Above the limit the client is not read any more.
     pub(super) fn own(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let limit = self.settings.limits.own_bytes;
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
-        write(&mut client.own.bytes);
-        let pause = client.own.bytes.len() - client.torn > limit && !client.paused;
+        write(client.own.end());
+        let pause = client.own.bytes().len() - client.torn > limit && !client.paused;
         client.paused |= pause;
         let (slot, receiving) = (client.slot, client.receiving);
         if pause && receiving {
@@ -189,6 +199,6 @@ impl<R: Ring> Shard<R> {
 
     /// Writes the close frame. The last of a connection's own bytes.
     pub(super) fn put_close(client: &mut Connection, code: proto::ws::close::CloseCode, reason: &str) {
-        put_close(&mut client.own.bytes, code, reason);
+        put_close(client.own.end(), code, reason);
     }
 }

@@ -112,7 +112,7 @@ impl<R: Ring> Shard<R> {
                 if to >= from {
                     let (from, to) = (catalog.position(source, from), catalog.position(source, to));
                     let Some(client) = self.connections.at_mut(connection) else { return };
-                    reply::gap(&mut client.own.bytes, name, &from, &to, GapReason::Slow);
+                    reply::gap(client.own.end(), name, &from, &to, GapReason::Slow);
                     self.metrics.gaps.add(1);
                 }
             }

@@ -17,7 +17,7 @@ use super::{
     connection::{Bucket, Connection, Own, Phase},
 };
 use crate::{
-    config::Keepalive,
+    config::{Keepalive, Service},
     mail::{DataState, Handover},
 };
 
@@ -101,7 +101,7 @@ impl<R: Ring> Shard<R> {
         if self.settings.keepalive == Keepalive::WebSocket {
             self.arm_keepalive(key);
         }
-        if handover.welcome {
+        if handover.welcome && self.settings.service == Service::Channels {
             self.welcome(key, handover.id);
         }
         if let DataState::Stale { lag_ms } = self.data_state {

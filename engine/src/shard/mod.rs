@@ -50,7 +50,7 @@ pub use self::{
 use crate::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits},
+    config::{Keepalive, Limits, Service},
     mail::{DataState, ToIngest, ToShard},
     metrics::ShardMetrics,
     slab::{Bell, Reader},
@@ -59,6 +59,8 @@ use crate::{
 /// What a shard's behaviour depends on, taken from the checked configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What clients are served.
+    pub service: Service,
     /// Bounds on what a peer can make us hold.
     pub limits: Limits,
     /// Who finds dead peers.

@@ -240,12 +240,15 @@ impl<R: Ring> Shard<R> {
             self.pump.planned.push(Planned { connection, slot, what, own: 0, steps: steps..steps });
             return;
         }
-        let own = client.own.bytes.len();
+        let all_own = client.own.bytes();
+        let own = all_own.len().min(FLUSH_BYTES);
         let Pump { arena, steps: all_steps, heap, planned, .. } = &mut self.pump;
         let from = arena.len();
-        arena.extend_from_slice(&client.own.bytes);
+        arena.extend_from_slice(&all_own[..own]);
         heap.clear();
-        heap.extend(self.subscriptions.owing(connection).map(Reverse));
+        if own == all_own.len() {
+            heap.extend(self.subscriptions.owing(connection).map(Reverse));
+        }
         let mut gather =
             Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
         let mut block = None;
@@ -371,7 +374,7 @@ impl<R: Ring> Shard<R> {
         let Some(client) = self.connections.at_mut(plan.connection) else { return };
         let rest = match self.reader.bytes(sequence, NATIVE) {
             Frame::Region(bytes) => {
-                client.own.bytes.extend_from_slice(&bytes[taken..]);
+                client.own.end().extend_from_slice(&bytes[taken..]);
                 client.torn = bytes.len() - taken;
                 bytes.len() - taken
             }

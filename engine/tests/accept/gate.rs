@@ -37,6 +37,7 @@ pub(crate) fn settings() -> Settings {
         handshakes: 2_048,
         lingering_refusals: 512,
         allowed_origins: Vec::new(),
+        any_path: false,
     }
 }
 

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use engine::{
     catalog::{Catalog, SharedCatalog},
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
     health::Health,
     ingest::{self, Setup},
     mail::{Answer, DataState, Question, ToIngest, ToShard},
@@ -82,6 +82,7 @@ pub(crate) fn route(topic: &str, template: &str) -> Route {
 
 fn config(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Config {
     Config {
+        service: Service::Channels,
         shards: options.shards,
         cores: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),

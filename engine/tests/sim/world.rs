@@ -14,7 +14,7 @@ use std::{
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route},
+    config::{Keepalive, Limits, Oversized, Route, Service},
     ingest::Bus,
     mail::{Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
@@ -372,6 +372,7 @@ impl Seat {
 
 fn settings(plan: &Plan) -> Settings {
     Settings {
+        service: Service::Channels,
         limits: plan.limits.clone(),
         keepalive: Keepalive::WebSocket,
         ping_interval_ms: plan.ping_interval_ms,
