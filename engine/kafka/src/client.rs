@@ -9,7 +9,7 @@ use rdkafka::types::RDKafka;
 
 use crate::reminder::Reminder;
 use crate::settings::Role;
-use crate::watch::Watch;
+use crate::watch::{SharedWatch, Watch};
 use crate::{Error, Settings};
 
 /// How many queued events one [`Client::serve`] takes at most: logs of a `debug` run must not hold a caller up.
@@ -18,19 +18,19 @@ const EVENTS_PER_CALL: usize = 64;
 /// A consumer client without a group. Every handle made from it ([`crate::native`]) holds the `Arc`, so that it is
 /// destroyed last, as librdkafka demands.
 pub(crate) struct Client {
-    consumer: BaseConsumer<Watch>,
+    consumer: BaseConsumer<SharedWatch>,
     reminder: Reminder,
 }
 
 impl Client {
-    pub(crate) fn new(settings: &Settings) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(settings: &Settings, watch: SharedWatch) -> Result<Arc<Self>, Error> {
         let config = settings.client_config(Role::Consumer)?;
-        let consumer = BaseConsumer::from_config_and_context(&config, Watch::default())
+        let consumer = BaseConsumer::from_config_and_context(&config, watch)
             .map_err(|error| Error::from_creation(&error))?;
         Ok(Arc::new(Self { consumer, reminder: Reminder::new(&settings.brokers)? }))
     }
 
-    pub(crate) fn consumer(&self) -> &BaseConsumer<Watch> {
+    pub(crate) fn consumer(&self) -> &BaseConsumer<SharedWatch> {
         &self.consumer
     }
 
@@ -40,7 +40,12 @@ impl Client {
     }
 
     pub(crate) fn watch(&self) -> &Watch {
-        self.consumer.context()
+        &self.consumer.context().0
+    }
+
+    /// The watch, for a client that takes over.
+    pub(crate) fn shared_watch(&self) -> SharedWatch {
+        SharedWatch::clone(self.consumer.context())
     }
 
     /// Hands waiting errors and log lines to the [`Watch`]. Records never come this way: they have a queue of their
@@ -50,6 +55,10 @@ impl Client {
             // rdkafka answers None for "nothing there" and for "took one" alike, hence no early end.
             drop(self.consumer.poll(Duration::ZERO));
         }
+    }
+
+    /// Looks after brokers that are lost. To be called now and then by whoever waits for an answer or a record.
+    pub(crate) fn look_after(&self) {
         // SAFETY: `self` keeps the client alive.
         unsafe { self.reminder.remind(self.raw(), self.watch().is_down()) };
     }
@@ -57,6 +66,7 @@ impl Client {
     /// What went wrong last, having looked at what has arrived.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.serve();
+        self.look_after();
         self.watch().trouble()
     }
 }

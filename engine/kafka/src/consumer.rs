@@ -5,10 +5,13 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use crate::client::{Client, now};
 use crate::native::{self, Batch, Partition, Queue, TopicHandle, partition_number, topic_name};
 use crate::record::Delivery;
 use crate::wake::{EventFd, Waker};
+use crate::watch::SharedWatch;
 use crate::{BrokerEvent, Error, Lookup, Settings, Topic, TopicError};
 
 /// While no broker is connected, how often [`Consumer::events`] asks whether one is back, and how long it waits for
@@ -16,16 +19,27 @@ use crate::{BrokerEvent, Error, Lookup, Settings, Topic, TopicError};
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// How long every question must have been left without an answer until the client is replaced (longer than a broker's
+/// restart takes), and how far that doubles while it does not help.
+const RENEW_AFTER: Duration = Duration::from_secs(30);
+const RENEW_LONGEST: Duration = Duration::from_secs(120);
+
 /// A consumer without a group: it reads what [`Consumer::assign`] names, from where it says, and commits nothing.
 ///
 /// One thread owns it: [`Consumer::wait`], [`Consumer::drain`], [`Consumer::events`], again. Other threads hold a
 /// [`Waker`] or a [`Lookup`].
+///
+/// librdkafka can lose all its brokers and never look for them again (see `reminder`; seen with 2.12.1: a broker that
+/// it wants to be rid of, and that somebody still refers to, stays for ever and passes for a connection in progress). So
+/// when no broker has answered a [`Lookup`] for 30 s and no record came, [`Consumer::news`] replaces the client by a
+/// new one, which goes on at each partition's next offset; the owner sees `Down` and `Up`.
 ///
 /// Memory: prefetched records up to `queued.max.messages.kbytes` (64 MiB) in all, and one response a broker above it
 /// (`fetch.max.bytes`, 8 MiB).
 // The fields are dropped in this order: whatever came from the client before the client.
 #[derive(Debug)]
 pub struct Consumer {
+    settings: Settings,
     assigned: HashMap<u32, Assigned>,
     tags: HashMap<Partition, u32>,
     /// The partition met last and its tag: records of a partition come in runs.
@@ -36,11 +50,16 @@ pub struct Consumer {
     event: EventFd,
     woken: Arc<EventFd>,
     probed: Option<Instant>,
+    renew_after: Duration,
     client: Arc<Client>,
+    /// The same client, for the lookups.
+    current: Arc<ArcSwap<Client>>,
 }
 
 #[derive(Debug)]
 struct Assigned {
+    /// Where reading was last told to begin.
+    start: i64,
     c_name: CString,
     handle: TopicHandle,
     number: i32,
@@ -49,12 +68,13 @@ struct Assigned {
 impl Consumer {
     /// Connects lazily: fails only on bad settings or an exhausted machine.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let client = Client::new(settings)?;
+        let client = Client::new(settings, SharedWatch::default())?;
         let (queue, main) = (Queue::new(&client)?, Queue::main(&client)?);
         let (event, woken) = (EventFd::new()?, Arc::new(EventFd::new()?));
         queue.notify(&event);
         main.notify(&event);
         Ok(Self {
+            settings: settings.clone(),
             assigned: HashMap::new(),
             tags: HashMap::new(),
             last: None,
@@ -64,6 +84,8 @@ impl Consumer {
             event,
             woken,
             probed: None,
+            renew_after: RENEW_AFTER,
+            current: Arc::new(ArcSwap::new(Arc::clone(&client))),
             client,
         })
     }
@@ -71,7 +93,7 @@ impl Consumer {
     /// A handle for questions from other threads.
     #[must_use]
     pub fn lookup(&self) -> Lookup {
-        Lookup::new(&self.client)
+        Lookup::new(&self.current)
     }
 
     /// See [`Lookup::cluster_id`].
@@ -114,7 +136,7 @@ impl Consumer {
         }
         handle.start(number, checked(offset)?, &self.queue)?;
         self.tags.insert(key, tag);
-        self.assigned.insert(tag, Assigned { c_name, handle, number });
+        self.assigned.insert(tag, Assigned { start: offset, c_name, handle, number });
         Ok(())
     }
 
@@ -133,8 +155,9 @@ impl Consumer {
     /// Stops and starts the partition, since librdkafka's own seek refuses one that stands still after an error.
     pub fn seek(&mut self, tag: u32, offset: i64) -> Result<(), Error> {
         let offset = checked(offset)?;
-        let assigned = self.assigned.get(&tag).ok_or(Error::Tag(tag))?;
+        let assigned = self.assigned.get_mut(&tag).ok_or(Error::Tag(tag))?;
         assigned.handle.stop(assigned.number)?;
+        assigned.start = offset;
         self.batch.discard(assigned.handle.partition(assigned.number));
         assigned.handle.start(assigned.number, offset, &self.queue)
     }
@@ -178,7 +201,7 @@ impl Consumer {
                 break;
             }
         }
-        if done > 0 && self.client.watch().is_down() {
+        if done > 0 {
             self.client.watch().answered();
         }
         done
@@ -223,7 +246,56 @@ impl Consumer {
         if self.main.len() > 0 {
             self.client.serve();
         }
+        self.client.look_after();
+        self.renew_if_silent();
         self.client.watch().take()
+    }
+
+    fn renew_if_silent(&mut self) {
+        let Some(silence) = self.client.watch().silence(now()) else {
+            self.renew_after = RENEW_AFTER;
+            return;
+        };
+        // A batch that a panic left behind counts as taken in the positions, so it has to be used up first.
+        if silence < self.renew_after || !self.batch.is_empty() {
+            return;
+        }
+        self.renew_after = (silence * 2).min(silence + RENEW_LONGEST);
+        if let Err(error) = self.renew() {
+            self.client.watch().fail(&format!("the client could not be replaced: {error}"));
+        }
+    }
+
+    /// Goes on with a new client where the old one stands.
+    fn renew(&mut self) -> Result<(), Error> {
+        let client = Client::new(&self.settings, self.client.shared_watch())?;
+        let (queue, main) = (Queue::new(&client)?, Queue::main(&client)?);
+        let (mut assigned, mut tags) = (HashMap::new(), HashMap::new());
+        for (&tag, old) in &self.assigned {
+            let handle = TopicHandle::new(&client, &old.c_name)?;
+            let start = self.position(tag).unwrap_or(old.start);
+            handle.start(old.number, start, &queue)?;
+            tags.insert(handle.partition(old.number), tag);
+            assigned.insert(tag, Assigned { start, c_name: old.c_name.clone(), handle, number: old.number });
+        }
+        queue.notify(&self.event);
+        main.notify(&self.event);
+        // Two clients never tell of an arrival by the same descriptor.
+        self.queue.mute();
+        self.main.mute();
+        self.current.store(Arc::clone(&client));
+        self.tags = tags;
+        self.last = None;
+        let old = (
+            std::mem::replace(&mut self.assigned, assigned),
+            std::mem::replace(&mut self.queue, queue),
+            std::mem::replace(&mut self.main, main),
+            std::mem::replace(&mut self.client, client),
+        );
+        tracing::info!(target: "kafka", "no broker has answered for long: went on with a new client");
+        // It may take for ever to end a client that has lost its mind.
+        let grave = std::thread::Builder::new().name("kafka-old-client".to_owned());
+        grave.spawn(move || drop(old)).map(drop).map_err(|error| Error::Client(error.to_string()))
     }
 
     /// Finds out whether a broker is back.
@@ -254,5 +326,63 @@ impl Drop for Consumer {
         // A Lookup may keep the client alive; the descriptor is closed now.
         self.queue.mute();
         self.main.mute();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MockCluster, NewRecord, Producer, ProducerOptions};
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// The offsets of the next `count` records, by tag.
+    fn read(consumer: &mut Consumer, count: usize) -> HashMap<u32, Vec<i64>> {
+        let (mut got, mut done) = (HashMap::new(), 0);
+        let start = now();
+        while done < count {
+            assert!(start.elapsed() < LONG, "{done} of {count}");
+            consumer.wait(Duration::from_millis(100));
+            // In small steps, so that much of what was fetched is not yet drained.
+            done += consumer.drain(7.min(count - done), &mut |delivery| match delivery {
+                Delivery::Record(record) => {
+                    got.entry(record.tag).or_insert_with(Vec::new).push(record.offset);
+                }
+                Delivery::OffsetOutOfRange { .. } | Delivery::Error { .. } => panic!("{delivery:?}"),
+            });
+        }
+        got
+    }
+
+    #[test]
+    fn a_new_client_goes_on_where_the_old_one_stands() {
+        let mock = MockCluster::start(1).unwrap();
+        mock.create_topic("t", 2).unwrap();
+        let producer = Producer::new(&mock.settings(), &ProducerOptions::default()).unwrap();
+        let target = producer.target("t").unwrap();
+        for n in 0..200_u32 {
+            producer.send(&target, &NewRecord { partition: Some(n % 2), ..NewRecord::default() }).unwrap();
+        }
+        producer.flush(LONG).unwrap();
+
+        let mut consumer = Consumer::new(&mock.settings()).unwrap();
+        consumer.assign("t", 0, 0, 10).unwrap();
+        consumer.assign("t", 1, 50, 11).unwrap();
+        let (lookup, mut got) = (consumer.lookup(), HashMap::<u32, Vec<i64>>::new());
+        // The first time before anything was read, the others amid what was fetched.
+        for count in [20, 30, 100] {
+            consumer.renew().unwrap();
+            for (tag, offsets) in read(&mut consumer, count) {
+                got.entry(tag).or_default().extend(offsets);
+            }
+        }
+        assert_eq!(got[&10], (0..100).collect::<Vec<_>>());
+        assert_eq!(got[&11], (50..100).collect::<Vec<_>>());
+
+        assert!(Arc::ptr_eq(&consumer.client, &lookup.client()), "the lookup asks the old client");
+        assert_eq!(lookup.watermarks("t", 0, LONG).unwrap(), (0, 100));
+        consumer.seek(10, 98).unwrap();
+        consumer.unassign(11).unwrap();
+        assert_eq!(read(&mut consumer, 2), HashMap::from([(10, vec![98, 99])]));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -32,20 +33,28 @@ pub struct Topic {
 }
 
 /// Questions to the cluster, from any thread; shares its consumer's connections. Each waits up to its timeout.
+///
+/// [`Lookup::topic`] or [`Lookup::probe`] should be asked every few seconds: that is how it shows that a client has
+/// lost its brokers for good (see [`crate::Consumer`]).
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    client: Arc<Client>,
+    client: Arc<ArcSwap<Client>>,
 }
 
 impl Lookup {
-    pub(crate) fn new(client: &Arc<Client>) -> Self {
+    pub(crate) fn new(client: &Arc<ArcSwap<Client>>) -> Self {
         Self { client: Arc::clone(client) }
+    }
+
+    /// The client of this moment: a question is put to one from beginning to end.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        self.client.load_full()
     }
 
     /// The cluster's id. None: no answer, or a broker before 0.10.1.
     #[must_use]
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
-        self.client.consumer().client().fetch_cluster_id(timeout)
+        self.client().consumer().client().fetch_cluster_id(timeout)
     }
 
     /// A topic's partitions and id. Never creates the topic.
@@ -53,34 +62,22 @@ impl Lookup {
         let Some(c_name) = topic_name(name) else {
             return Err(TopicError::Refused(format!("{name:?} is no topic name")));
         };
-        let deadline = now() + timeout;
-        let broker = self.some_broker(name, timeout)?;
+        let (client, deadline) = (self.client(), now() + timeout);
+        let broker = some_broker(&client, name, timeout)?;
         // The least is for the answer to a question that found its broker late.
         let left = deadline.saturating_duration_since(now()).max(Duration::from_millis(50));
-        let topic = describe(&self.client, &c_name, broker, left)?;
-        self.client.watch().answered();
+        let topic = describe(&client, &c_name, broker, left)?;
+        client.watch().answered();
         Ok(topic)
-    }
-
-    /// A broker that has just answered. It is asked about a topic because librdkafka would otherwise ask about all.
-    fn some_broker(&self, name: &str, timeout: Duration) -> Result<i32, TopicError> {
-        let metadata = self.client.consumer().fetch_metadata(Some(name), timeout);
-        let metadata = metadata.map_err(|error| TopicError::from(self.failed(&error)))?;
-        // The one that answered may be known by its address only, as a bootstrap server.
-        let answered = metadata.orig_broker_id();
-        if answered >= 0 {
-            return Ok(answered);
-        }
-        let first = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
-        first.ok_or_else(|| TopicError::Unreachable("the cluster names no broker".to_owned()))
     }
 
     /// Whether any broker answers. If one does, the `Down` of its consumer is over: [`crate::BrokerEvent::Up`] follows.
     pub fn probe(&self, timeout: Duration) -> bool {
         // Any name serves: that there is no such topic is an answer too.
-        let answers = self.client.consumer().fetch_metadata(Some("uringcast-probe"), timeout).is_ok();
+        let client = self.client();
+        let answers = some_broker(&client, "uringcast-probe", timeout).is_ok();
         if answers {
-            self.client.watch().answered();
+            client.watch().answered();
         }
         answers
     }
@@ -89,9 +86,10 @@ impl Lookup {
     /// `read_committed` the latter is the last stable offset: where the oldest open transaction begins.
     pub fn watermarks(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(i64, i64), Error> {
         let number = checked(topic, partition)?;
-        let found = self.client.consumer().fetch_watermarks(topic, number, timeout);
-        let found = found.map_err(|error| self.failed(&error))?;
-        self.client.watch().answered();
+        let client = self.client();
+        let found = client.consumer().fetch_watermarks(topic, number, timeout);
+        let found = found.map_err(|error| failed(&client, &error))?;
+        client.watch().answered();
         Ok(found)
     }
 
@@ -111,19 +109,40 @@ impl Lookup {
         times
             .add_partition_offset(topic, number, Offset::Offset(ts_ms.max(0)))
             .map_err(|error| Error::Client(error.to_string()))?;
-        let found = self.client.consumer().offsets_for_times(times, timeout);
-        let found = found.map_err(|error| self.failed(&error))?;
+        let client = self.client();
+        let found = client.consumer().offsets_for_times(times, timeout);
+        let found = found.map_err(|error| failed(&client, &error))?;
         let Some(element) = found.find_partition(topic, number) else { return Ok(end) };
-        element.error().map_err(|error| self.failed(&error))?;
+        element.error().map_err(|error| failed(&client, &error))?;
         Ok(match element.offset() {
             Offset::Offset(offset) => offset,
             Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => end,
         })
     }
+}
 
-    fn failed(&self, error: &rdkafka::error::KafkaError) -> Error {
-        Error::from_request(error, self.client.trouble().as_deref())
-    }
+/// A broker that has just answered. It is asked about a topic because librdkafka would otherwise ask about all.
+fn some_broker(client: &Client, name: &str, timeout: Duration) -> Result<i32, TopicError> {
+    let metadata = match client.consumer().fetch_metadata(Some(name), timeout) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            client.watch().unanswered(now());
+            return Err(failed(client, &error).into());
+        }
+    };
+    // A lone broker that is fenced does not name even itself; librdkafka then lets go of it, and so must we.
+    let Some(first) = metadata.brokers().first() else {
+        client.watch().unanswered(now());
+        client.look_after();
+        return Err(TopicError::Unreachable("the cluster names no broker".to_owned()));
+    };
+    // The one that answered may be known by its address only, as a bootstrap server.
+    let answered = metadata.orig_broker_id();
+    Ok(if answered >= 0 { answered } else { first.id() })
+}
+
+fn failed(client: &Client, error: &rdkafka::error::KafkaError) -> Error {
+    Error::from_request(error, client.trouble().as_deref())
 }
 
 /// rdkafka panics on a name that librdkafka refuses.

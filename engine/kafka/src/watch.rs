@@ -1,7 +1,8 @@
 //! What librdkafka says by the way: errors of connections, and its log.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,6 +14,8 @@ use rdkafka::types::RDKafkaErrorCode;
 const EVENTS_MAX: usize = 256;
 /// How many different failures are told once only.
 const TOLD_MAX: usize = 32;
+/// From the first question that no broker answered to `Down`, if librdkafka has not told by then.
+const DOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// What happened to the connection with the brokers. The same failure is told once, until a broker has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct State {
     trouble: Option<String>,
     /// What has been told since then: the same failure comes back with every attempt to connect.
     told: Vec<String>,
+    /// When a question was first left without an answer, nothing having been heard of a broker since.
+    unanswered: Option<Instant>,
 }
 
 impl State {
@@ -59,11 +64,7 @@ impl State {
 
     fn failed(&mut self, code: Option<RDKafkaErrorCode>, text: &str) {
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            if !std::mem::replace(&mut self.down, true) {
-                let text = crate::error::with_trouble("no broker is connected", self.trouble.as_deref());
-                self.push(BrokerEvent::Down(text));
-            }
-            return;
+            return self.is_lost("no broker is connected");
         }
         let text = without_circumstances(text);
         self.trouble = Some(text.to_owned());
@@ -89,6 +90,13 @@ impl State {
         });
     }
 
+    fn is_lost(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.down, true) {
+            let text = crate::error::with_trouble(why, self.trouble.as_deref());
+            self.push(BrokerEvent::Down(text));
+        }
+    }
+
     /// A connection broke. If librdkafka finds that bad enough it comes as an error event too, and that one is told.
     /// A close by the broker's wish is not, but it is the reason if nothing is connected afterwards.
     fn broke(&mut self, text: &str) {
@@ -111,10 +119,28 @@ impl Watch {
         self.state().down
     }
 
-    /// A broker has answered.
+    /// A question was left without an answer by every broker.
+    pub(crate) fn unanswered(&self, now: Instant) {
+        let mut state = self.state();
+        let since = *state.unanswered.get_or_insert(now);
+        if now.duration_since(since) >= DOWN_AFTER {
+            state.is_lost("no broker answers");
+        }
+    }
+
+    /// How long every question has been left without an answer; None if none was.
+    pub(crate) fn silence(&self, now: Instant) -> Option<Duration> {
+        self.state().unanswered.map(|since| now.duration_since(since))
+    }
+
+    /// Something was heard of a broker.
     pub(crate) fn answered(&self) {
         let mut state = self.state();
+        if state.trouble.is_none() && state.unanswered.is_none() && !state.down {
+            return;
+        }
         state.trouble = None;
+        state.unanswered = None;
         state.told.clear();
         if std::mem::take(&mut state.down) {
             state.push(BrokerEvent::Up);
@@ -164,7 +190,21 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {}
+/// A [`Watch`] that outlives the client it watches: see [`crate::Consumer`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedWatch(pub(crate) Arc<Watch>);
+
+impl ClientContext for SharedWatch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ConsumerContext for SharedWatch {}
 
 /// A log line without its beginning, `[thrd:app]: uringcast#consumer-1: `.
 fn without_origin(message: &str) -> &str {
@@ -202,6 +242,21 @@ mod tests {
         assert!(!watch.is_down() && watch.take().is_empty());
         lost("b1: refused (after 3ms in state CONNECT)");
         assert_eq!(watch.take(), [first]);
+    }
+
+    #[test]
+    fn silence_ends_in_down_and_with_an_answer() {
+        let (watch, start) = (Watch::default(), crate::client::now());
+        assert_eq!(watch.silence(start), None);
+        watch.unanswered(start);
+        watch.unanswered(start + DOWN_AFTER / 2);
+        assert!(!watch.is_down());
+        watch.unanswered(start + DOWN_AFTER);
+        watch.unanswered(start + DOWN_AFTER * 2);
+        assert_eq!(watch.silence(start + DOWN_AFTER * 2), Some(DOWN_AFTER * 2));
+        watch.answered();
+        assert_eq!(watch.silence(start), None);
+        assert_eq!(watch.take(), [BrokerEvent::Down("no broker answers".into()), BrokerEvent::Up]);
     }
 
     #[test]

@@ -14,23 +14,32 @@ mod common;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use common::{Got, LONG, drain_until, events, nothing, produce, records};
+use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, owned, produce, records};
 use kafka::{
     Admin, BrokerEvent, Consumer, Error, NewRecord, Producer, ProducerOptions, Settings, Topic, TopicError,
 };
 
+/// A killed broker may come back when its session is over.
+const PROPERTIES: &str = "broker.session.timeout.ms=3000";
+
 /// A Kafka of its own, in a folder of its own. Stopped and deleted when dropped.
 struct Kafka {
     dir: tempfile::TempDir,
+    properties: &'static str,
     env: HashMap<String, String>,
 }
 
 impl Kafka {
     fn start(options: &[&str]) -> Self {
-        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), env: HashMap::new() };
+        Self::start_with(options, PROPERTIES)
+    }
+
+    fn start_with(options: &[&str], properties: &'static str) -> Self {
+        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), properties, env: HashMap::new() };
         kafka.run(&[&["start", "--port", "0"], options].concat());
         let env = kafka.run(&["env"]);
         kafka.env = env
@@ -49,6 +58,7 @@ impl Kafka {
             // Light brokers: these tests ask for behaviour, and up to five run at once.
             .env("KAFKA_JAVA_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
             .env("KAFKA_HEAP", "256m")
+            .env("KAFKA_PROPERTIES", self.properties)
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -356,6 +366,7 @@ struct Live {
     consumer: Consumer,
     sent: u32,
     got: Vec<common::Owned>,
+    seen: Vec<BrokerEvent>,
 }
 
 impl Live {
@@ -366,7 +377,7 @@ impl Live {
         }
         let producer = Producer::new(&kafka.settings(), &ProducerOptions::default()).unwrap();
         let target = producer.target(topic).unwrap();
-        Self { partitions, producer, target, consumer, sent: 0, got: Vec::new() }
+        Self { partitions, producer, target, consumer, sent: 0, got: Vec::new(), seen: Vec::new() }
     }
 
     fn send(&mut self, count: u32) {
@@ -384,7 +395,8 @@ impl Live {
 
     fn receive(&mut self) {
         let missing = usize::try_from(self.sent).unwrap() - self.got.len();
-        self.got.extend(records(&mut self.consumer, missing));
+        let got = drain_and_watch(&mut self.consumer, &mut self.seen, |got| got.len() >= missing);
+        self.got.extend(owned(got, missing));
     }
 
     /// Everything there, once and in order.
@@ -421,8 +433,7 @@ fn a_killed_broker_is_told_and_nothing_is_lost_or_repeated() {
     kafka.run(&["restart", "1"]);
     live.send(1_000);
     live.receive();
-    let seen = live.consumer.events();
-    assert!(seen.contains(&BrokerEvent::Up), "{seen:?}");
+    assert!(live.seen.contains(&BrokerEvent::Up), "{:?}", live.seen);
     live.check();
 }
 
@@ -438,7 +449,52 @@ fn two_brokers_of_three_go_on() {
     kafka.run(&["kill", "2"]);
     live.send(300);
     live.receive();
-    let seen = live.consumer.events();
-    assert!(!seen.iter().any(|event| matches!(event, BrokerEvent::Down(_))), "{seen:?}");
+    assert!(!live.seen.iter().any(|event| matches!(event, BrokerEvent::Down(_))), "{:?}", live.seen);
     live.check();
+}
+
+#[test]
+fn a_broker_that_lists_no_broker_for_a_while_is_found_again() {
+    // Heartbeats that are rarer than the session is long: the broker is fenced for 300 ms of every 1.3 s, as one is
+    // that gets too little CPU. Meanwhile it answers metadata requests with no broker at all, not even itself, and
+    // librdkafka lets go of it; often for good (src/reminder.rs, src/consumer.rs).
+    let mut kafka =
+        Kafka::start_with(&[], "broker.session.timeout.ms=1000 broker.heartbeat.interval.ms=1300");
+    kafka.topic("fenced", 2);
+    let mut consumer = Consumer::new(&kafka.settings()).unwrap();
+    consumer.assign("fenced", 0, 0, 0).unwrap();
+    consumer.assign("fenced", 1, 0, 1).unwrap();
+    // Somebody asks all the time, as the watcher of an engine does.
+    let (lookup, stop) = (consumer.lookup(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let asker = std::thread::spawn(move || {
+        let mut unanswered = 0;
+        while !stopped.load(Relaxed) {
+            unanswered += u32::from(!lookup.probe(Duration::from_millis(300)));
+        }
+        unanswered
+    });
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        consumer.wait(Duration::from_millis(50));
+        consumer.news();
+    }
+
+    kafka.run(&["stop"]);
+    kafka.properties = PROPERTIES;
+    let (_, port) = kafka.env["BROKERS"].split_once(':').unwrap();
+    kafka.run(&["start", "--port", port]);
+    for partition in 0..2 {
+        produce(&kafka.settings(), "fenced", partition, numbered(0..50));
+    }
+    let mut got = 0;
+    while got < 100 {
+        assert!(start.elapsed() < LONG * 4, "{got} of 100 records, {:?}", consumer.news());
+        consumer.wait(Duration::from_millis(50));
+        consumer.news();
+        got += consumer.drain(usize::MAX, &mut |_| ());
+    }
+    nothing(&mut consumer, Duration::from_millis(300));
+    stop.store(true, Relaxed);
+    assert!(asker.join().unwrap() > 0, "never fenced");
 }

@@ -48,20 +48,34 @@ impl Got {
 }
 
 /// Drains until `enough` says so; panics with what came if it never does.
-pub(crate) fn drain_until(consumer: &mut Consumer, mut enough: impl FnMut(&[Got]) -> bool) -> Vec<Got> {
+pub(crate) fn drain_until(consumer: &mut Consumer, enough: impl FnMut(&[Got]) -> bool) -> Vec<Got> {
+    drain_and_watch(consumer, &mut Vec::new(), enough)
+}
+
+/// The same, and keeps the events that came meanwhile.
+pub(crate) fn drain_and_watch(
+    consumer: &mut Consumer,
+    seen: &mut Vec<BrokerEvent>,
+    mut enough: impl FnMut(&[Got]) -> bool,
+) -> Vec<Got> {
     let deadline = Instant::now() + LONG;
     let mut got = Vec::new();
     while !enough(&got) {
-        assert!(Instant::now() < deadline, "not enough in {LONG:?}, events {:?}: {got:?}", consumer.events());
+        assert!(Instant::now() < deadline, "not enough in {LONG:?}, events {seen:?}: {got:?}");
         consumer.wait(Duration::from_millis(100));
         consumer.drain(usize::MAX, &mut |delivery| got.push(Got::of(delivery)));
+        seen.extend(consumer.events());
     }
     got
 }
 
 /// The next `count` deliveries, which must be records.
 pub(crate) fn records(consumer: &mut Consumer, count: usize) -> Vec<Owned> {
-    let got = drain_until(consumer, |got| got.len() >= count);
+    owned(drain_until(consumer, |got| got.len() >= count), count)
+}
+
+/// These deliveries, which must be so many records.
+pub(crate) fn owned(got: Vec<Got>, count: usize) -> Vec<Owned> {
     assert_eq!(got.len(), count, "more than was asked for");
     got.into_iter()
         .map(|got| match got {
