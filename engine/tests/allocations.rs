@@ -11,7 +11,7 @@ use std::{
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route},
+    config::{Keepalive, Limits, Oversized, Route, Service},
     ingest::{Bus, Record, Taken},
     mail::{Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
@@ -68,6 +68,7 @@ impl World {
             ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
             catalog: Arc::clone(&catalog),
             settings: Settings {
+                service: Service::Channels,
                 limits: Limits::default(),
                 keepalive: Keepalive::WebSocket,
                 ping_interval_ms: 600_000,

@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits},
+    config::{Keepalive, Limits, Service},
     mail::{Answer, Grant, Handover, Reservation, ToIngest, ToShard},
     metrics::ShardMetrics,
     shard::{IngestLink, Settings, Setup, Shard},
@@ -59,6 +59,7 @@ impl World {
             ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
             catalog: SharedCatalog::default(),
             settings: Settings {
+                service: Service::Channels,
                 limits: Limits::default(),
                 keepalive: Keepalive::WebSocket,
                 ping_interval_ms: INTERVAL_MS,

@@ -11,7 +11,7 @@ use std::{
 
 use engine::{
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
     server::{self, Addresses},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
@@ -40,6 +40,7 @@ const PROCESS_BYTES_EACH: u64 = 16 << 10;
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
+        service: Service::Channels,
         shards: 2,
         cores: Vec::new(),
         listen: "127.0.0.1:0".parse().unwrap(),

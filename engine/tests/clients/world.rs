@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route},
+    config::{Keepalive, Limits, Oversized, Route, Service},
     ingest::{Bus, Record, Taken},
     mail::{DataState, Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
@@ -87,6 +87,7 @@ impl World {
         let net = FakeNet::new(1, Disturbances::NONE);
         let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
         let settings = Settings {
+            service: Service::Channels,
             limits: plan.limits.clone(),
             keepalive: plan.keepalive,
             ping_interval_ms: PING_INTERVAL_MS,
