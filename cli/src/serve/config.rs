@@ -112,6 +112,35 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_spread_evenly_and_the_first_shards_take_the_remainder() {
+        let spread = |connections: &str, shards: usize| -> Vec<usize> {
+            let number = shards.to_string();
+            let argv = ["--route", "t={key}", "--shards", &number, "--max-connections", connections];
+            let config = parsed(&argv);
+            (0..shards).map(|shard| config.shard_capacity(shard)).collect()
+        };
+        assert_eq!(spread("12000", 3), [4_000; 3]);
+        assert_eq!(spread("12", 5), [3, 3, 2, 2, 2]);
+        assert_eq!(spread("5", 5), [1; 5]);
+    }
+
+    #[test]
+    fn settings_at_odds_are_named() {
+        let cases: [(&[&str], &str); 5] = [
+            (&["--shards", "3", "--max-connections", "2"], "max-connections"),
+            (&["--slab-entries", "10000"], "power of two"),
+            (&["--slab-entries", "4096"], "8192"),
+            (&["--limit-record-value", "5MiB"], "record value"),
+            (&["--slab-large-frame", "5MiB"], "large frames"),
+        ];
+        for (argv, said) in cases {
+            let argv = ["serve", "--route", "t={key}"].iter().chain(argv);
+            let error = config(Only::parse_from(argv).args).unwrap_err();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
     fn more_shards_than_cores_are_not_pinned() {
         assert!(parsed(&["--route", "t={key}", "--shards", "64"]).cores.is_empty());
         assert!(!parsed(&["--route", "t={key}", "--shards", "1"]).cores.is_empty());
