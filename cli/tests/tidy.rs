@@ -322,6 +322,37 @@ fn links_between_documents_lead_somewhere() {
     report(&findings);
 }
 
+/// Paths of the tree that some text or comment names, from the root.
+fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    const FOLDERS: [&str; 7] = ["cli/", "deploy/", "docs/", "engine/", "perf/", "proto/", "scripts/"];
+    let in_path = |c: char| c.is_alphanumeric() || "_-./".contains(c);
+    FOLDERS.into_iter().flat_map(move |folder| text.match_indices(folder)).filter_map(move |(at, _)| {
+        let (before, rest) = text.split_at(at);
+        // The end of a longer path is no path from the root.
+        let begins = before.ends_with("./") || !before.ends_with(in_path);
+        let end = rest.find(|c: char| !in_path(c)).unwrap_or(rest.len());
+        let (path, behind) = rest.split_at(end);
+        let whole = !behind.starts_with(['*', '<', '{', '$', '%']);
+        (begins && whole).then(|| path.trim_end_matches(['.', '-', '/', '_']))
+    })
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let mut findings = Vec::new();
+    // The design names what is to come, and reports what was; what is not kept is named where it is left out.
+    let files = tree();
+    let left_out = ["docs/DESIGN.md", ".dockerignore", "Cargo.lock"];
+    for file in files.iter().filter(|file| !left_out.contains(&file.path.as_str())) {
+        for path in named_paths(&file.text).filter(|path| !path.starts_with("perf/out")) {
+            if !file.path.starts_with("perf/runs/") && !root().join(path).exists() {
+                findings.push(format!("{}: {path} does not exist", file.path));
+            }
+        }
+    }
+    report(&findings);
+}
+
 #[test]
 fn the_changelog_keeps_its_form() {
     let text = read("CHANGELOG.md");
