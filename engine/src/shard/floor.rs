@@ -25,6 +25,7 @@ impl<R: Ring> Shard<R> {
         if self.links.read() < floor {
             self.follow_index(floor);
         }
+        debug_assert_eq!(self.pump.batch_len(), 0, "a batch is flushed by whoever fills it");
         self.pump.take_first(BATCH, floor);
         if self.pump.batch_len() > 0 {
             return self.flush_batch();
@@ -45,6 +46,8 @@ impl<R: Ring> Shard<R> {
                 match self.pump.standing(connection) {
                     Standing::Blocked => {
                         if lagged == LAGGED_BETWEEN_BATCHES {
+                            // Nobody stays behind in the batch: the next one counts on an empty one.
+                            self.flush_batch();
                             return false;
                         }
                         lagged += 1;
