@@ -142,6 +142,8 @@ pub(crate) struct Connection {
     pub(crate) paused: bool,
     /// The FIN is sent or asked for.
     pub(crate) finished: bool,
+    /// The peer's FIN came while the close frame had still to leave.
+    pub(crate) peer_finished: bool,
     /// The socket is full; a poll tells when it takes bytes again.
     pub(crate) blocked: bool,
     /// It has not taken all it was given since `took_ms`, when it last took anything.

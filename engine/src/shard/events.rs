@@ -151,7 +151,10 @@ impl<R: Ring> Shard<R> {
     pub(super) fn own_bytes_left(&mut self, connection: u32) {
         let Some(client) = self.connections.at_mut(connection) else { return };
         let (key, slot) = (client.key, client.slot);
-        if client.phase == Phase::Closing && !client.finished {
+        if client.phase == Phase::Closing && client.peer_finished {
+            // Both sides are through: closing the descriptor sends the FIN.
+            self.end(key, Why::Client);
+        } else if client.phase == Phase::Closing && !client.finished {
             client.finished = true;
             self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
         } else if client.phase == Phase::Open && client.paused {
@@ -170,6 +173,10 @@ impl<R: Ring> Shard<R> {
             }
             // Cancelled: by a pause, which `receive` respects, or by the end.
             ReceiveEnd::Rearm | ReceiveEnd::Cancelled => self.rearm.push(key),
+            // A FIN right behind a close frame does not cut off the answer to it.
+            ReceiveEnd::Eof if client.phase == Phase::Closing && !client.own.is_empty() => {
+                client.peer_finished = true;
+            }
             ReceiveEnd::Eof => self.end(key, Why::Client),
             ReceiveEnd::Failed(_) => self.end(key, Why::Failure),
         }

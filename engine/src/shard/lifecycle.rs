@@ -83,6 +83,7 @@ impl<R: Ring> Shard<R> {
             polling: false,
             paused: false,
             finished: false,
+            peer_finished: false,
             blocked: false,
             stalled: false,
             took_ms: 0,
