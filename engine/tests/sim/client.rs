@@ -15,6 +15,13 @@ use crate::{
     rng::{Hash, Rng},
 };
 
+/// What a client did and heard, in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Logged {
+    Asked(i64, Asked),
+    Heard(Vec<u8>),
+}
+
 /// How a client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
@@ -52,7 +59,11 @@ pub(crate) enum End {
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) peer: Option<FakePeer>,
+    /// The shard that serves it.
+    pub(crate) shard: usize,
     pub(crate) checker: Checker,
+    /// Kept if there is one, to be judged again.
+    pub(crate) log: Option<Vec<Logged>>,
     pub(crate) reading: Reading,
     /// It did not always read, so it may have been given up.
     pub(crate) may_be_given_up: bool,
@@ -66,6 +77,8 @@ pub(crate) struct Client {
     /// Bytes on their way out, to be cut anywhere.
     writing: VecDeque<u8>,
     pings: VecDeque<Vec<u8>>,
+    /// Pings of the server.
+    pub(crate) pinged: u64,
     next_request: i64,
     /// What it hears is shown, for debugging.
     shown: bool,
@@ -77,11 +90,13 @@ pub(crate) struct Client {
 const LIMITS: Limits = Limits { frame_bytes_max: 1 << 24, message_bytes_max: 1 << 24 };
 
 impl Client {
-    pub(crate) fn new(id: u64, peer: FakePeer, checker: Checker, rng: Rng) -> Self {
+    pub(crate) fn new(id: u64, shard: usize, peer: FakePeer, checker: Checker, rng: Rng) -> Self {
         Self {
             id,
             peer: Some(peer),
+            shard,
             checker,
+            log: None,
             reading: Reading::All,
             may_be_given_up: false,
             small_window: false,
@@ -91,6 +106,7 @@ impl Client {
             decoder: Decoder::client(),
             writing: VecDeque::new(),
             pings: VecDeque::new(),
+            pinged: 0,
             next_request: 1,
             shown: std::env::var("SIM_CLIENT").is_ok_and(|shown| shown == id.to_string()),
             trace: Hash::EMPTY,
@@ -125,6 +141,9 @@ impl Client {
 
     /// Sends one request's text; its id, if it has one, is the next.
     pub(crate) fn text(&mut self, text: &str, asked: Asked) {
+        if let Some(log) = &mut self.log {
+            log.push(Logged::Asked(self.next_request, asked.clone()));
+        }
         self.checker.asked(self.next_request, asked);
         self.next_request += 1;
         self.put_text(text.as_bytes());
@@ -256,10 +275,15 @@ impl Client {
                 eprintln!("client {} hears {:.400}", self.id, format!("{event:?}"));
             }
             match event {
-                Event::Text(text) => self.checker.hear(text.as_bytes(), model)?,
+                Event::Text(text) => {
+                    if let Some(log) = &mut self.log {
+                        log.push(Logged::Heard(text.as_bytes().to_vec()));
+                    }
+                    self.checker.hear(text.as_bytes(), model)?;
+                }
                 Event::Binary(bytes) => return Err(format!("a binary message: {}", shown(bytes))),
                 // The server does not insist on pongs.
-                Event::Ping(_) => {}
+                Event::Ping(_) => self.pinged += 1,
                 Event::Pong(payload) => {
                     if self.pings.pop_front().as_deref() != Some(payload) {
                         return Err("a pong without a ping".to_owned());
@@ -308,6 +332,14 @@ impl Client {
         }
         self.leave();
         Ok(())
+    }
+
+    /// Begins the closing handshake and sends a FIN right behind.
+    pub(crate) fn close_and_finish(&mut self, code: CloseCode) {
+        self.close(code);
+        let end = self.end;
+        self.half_close();
+        self.end = end;
     }
 
     /// Sends a FIN, and no close frame.

@@ -6,9 +6,11 @@
 //! - `SIM_CLIENT=7` shows what client 7 of a failing seed hears.
 
 mod client;
+mod faults;
 mod model;
 mod oracle;
 mod rng;
+mod scenarios;
 mod source;
 mod workload;
 mod world;

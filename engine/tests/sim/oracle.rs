@@ -61,8 +61,11 @@ pub(crate) struct Checker {
     welcomed: bool,
     /// Messages, for statistics.
     pub(crate) messages: u64,
-    pub(crate) gaps: u64,
+    /// Notices that it was too slow.
+    pub(crate) slow_gaps: u64,
     pub(crate) positions: u64,
+    /// Errors, by code.
+    pub(crate) errors: BTreeMap<String, u64>,
 }
 
 macro_rules! wrong {
@@ -196,7 +199,7 @@ impl Checker {
         }
         sub.complete_below(model, &gap.channel, part, from.offset)?;
         sub.raise(model, part, to.offset + 1);
-        self.gaps += 1;
+        self.slow_gaps += u64::from(gap.reason == "slow");
         Ok(())
     }
 
@@ -266,6 +269,7 @@ impl Checker {
 
     fn error(&mut self, error: &Error) -> Result<(), Wrong> {
         let code = error.code.as_str();
+        *self.errors.entry(code.to_owned()).or_default() += 1;
         if code == "RATE_LIMIT_EXCEEDED" && self.asked_count > self.burst {
             return self.answer(error.id).map(drop);
         }

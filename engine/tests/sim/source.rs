@@ -56,8 +56,8 @@ pub(crate) struct Source {
     refused: bool,
     lives: u64,
     /// How large values usually are.
-    value_bytes: usize,
-    keys: usize,
+    pub(crate) value_bytes: usize,
+    pub(crate) keys: usize,
     rng: Rng,
 }
 
@@ -120,18 +120,23 @@ impl Source {
     pub(crate) fn produce(&mut self, records: usize, ts_ms: i64, model: &mut Model) {
         for _ in 0..records {
             let topic = self.rng.below(self.topics.len());
-            let partition = self.rng.below(self.topics[topic].partitions.len());
             let key = self.key();
-            let (value, expect) = self.value(ts_ms);
-            let topic_name = self.topics[topic].name;
-            let at = &mut self.topics[topic].partitions[partition];
-            // Compaction and transactions leave holes.
-            let offset =
-                at.next + if self.rng.chance(50) { self.rng.below(3).cast_signed() as i64 } else { 0 };
-            at.next = offset + 1;
-            model.produce(at.part, offset, &channels_of(topic_name, key.as_deref()), expect);
-            self.waiting.push_back(Waiting { topic, partition, offset, ts_ms, key, value });
+            self.produce_one(topic, key, ts_ms, model);
         }
+    }
+
+    /// Produces a record of the topic of this number.
+    pub(crate) fn produce_one(&mut self, topic: usize, key: Option<Vec<u8>>, ts_ms: i64, model: &mut Model) {
+        let partition = self.rng.below(self.topics[topic].partitions.len());
+        let (value, expect) = self.value(ts_ms);
+        let topic_name = self.topics[topic].name;
+        let at = &mut self.topics[topic].partitions[partition];
+        // Compaction and transactions leave holes.
+        let hole = if self.rng.chance(50) { self.rng.below(3) } else { 0 };
+        let offset = at.next + i64::try_from(hole).expect("small");
+        at.next = offset + 1;
+        model.produce(at.part, offset, &channels_of(topic_name, key.as_deref()), expect);
+        self.waiting.push_back(Waiting { topic, partition, offset, ts_ms, key, value });
     }
 
     fn key(&mut self) -> Option<Vec<u8>> {

@@ -232,6 +232,7 @@ impl Workload {
     fn leave(&mut self, client: &mut Client) {
         match self.rng.below(10) {
             0 => client.close(*self.rng.pick(&[CloseCode::NORMAL, CloseCode::GOING_AWAY])),
+            5 => client.close_and_finish(CloseCode::NORMAL),
             1 => {
                 if let Some(peer) = &mut client.peer {
                     peer.reset();

@@ -1,0 +1,90 @@
+//! How connections and shards end.
+
+use engine::{mail::ToShard, shard::Report};
+use proto::ws::close::CloseCode;
+
+use super::{client, pass_ms, produce};
+use crate::world::{Plan, World};
+
+fn is_empty(world: &World) -> bool {
+    let report = world.seats[0]
+        .shard
+        .as_ref()
+        .map_or_else(|| world.seats[0].report.expect("it has ended"), engine::shard::Shard::report);
+    report == Report::default() && world.seats[0].load() == 0 && world.bus.held() == 0
+}
+
+#[test]
+fn a_close_is_answered_with_its_code() {
+    let mut world = World::new(Plan::calm(), 2);
+    let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
+    produce(&mut world, 10);
+    world.clients[at].close(CloseCode::GOING_AWAY);
+    pass_ms(&mut world, 0);
+    assert_eq!(world.clients[at].last_close, Some(1001));
+    pass_ms(&mut world, 50);
+    assert!(is_empty(&world), "{}", world.state());
+}
+
+/// The FIN right behind the close frame must not cut the answer off.
+#[test]
+fn a_close_with_a_fin_is_answered() {
+    let mut world = World::new(Plan::calm(), 2);
+    let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
+    world.clients[at].close_and_finish(CloseCode::NORMAL);
+    pass_ms(&mut world, 0);
+    assert_eq!(world.clients[at].last_close, Some(1000));
+    pass_ms(&mut world, 50);
+    assert!(is_empty(&world), "{}", world.state());
+}
+
+#[test]
+fn a_client_that_goes_without_a_word_leaves_nothing() {
+    for how in 0..3 {
+        let mut world = World::new(Plan::calm(), 2);
+        let at = client(&mut world, |client| client.subscribe(&["beta.all", "k2.a"]));
+        produce(&mut world, 10);
+        match how {
+            0 => world.clients[at].leave(),
+            1 => world.clients[at].half_close(),
+            _ => {
+                if let Some(peer) = &mut world.clients[at].peer {
+                    peer.reset();
+                }
+                world.clients[at].leave();
+            }
+        }
+        pass_ms(&mut world, 100);
+        assert!(is_empty(&world), "{how}: {}", world.state());
+    }
+}
+
+#[test]
+fn a_drain_tells_everybody_within_its_time() {
+    let mut world = World::new(Plan::calm(), 3);
+    let clients: Vec<_> =
+        (0..20).map(|_| client(&mut world, |client| client.subscribe(&["beta.all"]))).collect();
+    produce(&mut world, 10);
+    world.write_to(0, ToShard::Drain { jitter_ms: 1_000 });
+    pass_ms(&mut world, 500);
+    let told = clients.iter().filter(|at| world.clients[**at].last_close == Some(1001)).count();
+    assert!((8..=12).contains(&told), "{told} of 20 after half of the time");
+    pass_ms(&mut world, 600);
+    assert!(clients.iter().all(|at| world.clients[*at].last_close == Some(1001)));
+    assert!(world.seats[0].report.is_some(), "{}", world.state());
+    assert!(is_empty(&world), "{}", world.state());
+}
+
+#[test]
+fn a_stop_ends_at_once() {
+    let mut world = World::new(Plan::calm(), 4);
+    for _ in 0..5 {
+        let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
+        world.clients[at].may_be_given_up = true;
+    }
+    produce(&mut world, 10);
+    world.write_to(0, ToShard::Stop);
+    pass_ms(&mut world, 20);
+    assert!(world.seats[0].report.is_some(), "{}", world.state());
+    assert!(is_empty(&world), "{}", world.state());
+}
