@@ -90,7 +90,7 @@ fn clients_that_never_read_change_nothing_for_the_others() {
     let per_client = after.own_bytes / STUCK;
     assert!(per_client < 2_000, "{per_client} bytes a client");
     while round(&mut crowded).expect("nothing is wrong") {}
-    assert_eq!(crowded.seats[0].metrics.connections.get() as usize, STUCK + READERS);
+    assert_eq!(crowded.seats[0].metrics.connections.get(), (STUCK + READERS) as u64);
 }
 
 /// A floor that makes more connections lag than one turn may, while others that stand below it can still take bytes.
