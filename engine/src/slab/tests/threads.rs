@@ -17,7 +17,7 @@ const SIZES: Sizes = if cfg!(miri) {
 } else {
     Sizes { bytes: 1 << 18, entries: 8192, checkpoint: 1024, large_frame_bytes: 2000, blocks_bytes: 1 << 18 }
 };
-const ENTRIES: u64 = if cfg!(miri) { 600 } else { 200_000 };
+const ENTRIES: u64 = if cfg!(miri) { 600 } else { 100_000 };
 
 /// A frame of pseudo-random length and content, behind a sum of them. Those of one lap are never those of the next.
 fn frame(sequence: u64) -> Vec<u8> {
