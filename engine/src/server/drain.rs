@@ -22,8 +22,10 @@ const CLOSES_A_MS: usize = 1;
 const STOP_MS: u64 = 1_000;
 /// For the accept ring's last refusals.
 const LAST_REFUSALS_MS: u64 = 3_000;
-/// For ingest's last call to a broker.
+/// For ingest's last call to a broker, as far as the drain's time goes.
 const INGEST_MS: u64 = 4_000;
+/// Without such a call it ends in a few milliseconds: for that there is always time.
+const INGEST_MS_MIN: u64 = 250;
 /// How often a full inbox is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -37,10 +39,10 @@ impl Server {
         self.turn(Phase::Draining);
         self.end_shards(timeout_ms, deadline_ms);
         self.phase.send_replace(Phase::Ended);
-        self.wait_for(Now::read().mono_ms() + LAST_REFUSALS_MS, |server| {
+        self.wait_for(deadline_ms.min(Now::read().mono_ms() + LAST_REFUSALS_MS), |server| {
             !server.threads.is_running(Thread::Accept) && !server.threads.is_running(Thread::Admin)
         });
-        self.end_ingest();
+        self.end_ingest(deadline_ms);
         let held = self.audit();
         let summary = Summary {
             connections: self.accept.handed_over.get(),
@@ -126,8 +128,9 @@ impl Server {
         }
     }
 
-    fn end_ingest(&mut self) {
-        let limit_ms = Now::read().mono_ms() + INGEST_MS;
+    fn end_ingest(&mut self, deadline_ms: u64) {
+        let now_ms = Now::read().mono_ms();
+        let limit_ms = deadline_ms.clamp(now_ms + INGEST_MS_MIN, now_ms + INGEST_MS);
         let mut told = false;
         self.wait_for(limit_ms, |server| {
             if !told {

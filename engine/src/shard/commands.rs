@@ -51,10 +51,14 @@ impl<R: Ring> Shard<R> {
     /// Requests are done in the order they came: while one waits for ingest, those behind it wait too.
     fn request_in_turn(&mut self, key: Key, request: Result<Request, RequestError>) {
         let most_behind = self.settings.limits.request_burst as usize;
+        let most_bytes = self.settings.limits.client_message_bytes;
         let Some(client) = self.connections.get_mut(key) else { return };
         match &mut client.pending {
             None => self.request(key, request),
-            Some(pending) if pending.behind.len() < most_behind => pending.behind.push_back(request),
+            Some(pending) if pending.behind.len() < most_behind && pending.behind_bytes < most_bytes => {
+                pending.behind_bytes += name_bytes(&request);
+                pending.behind.push_back(request);
+            }
             Some(_) => self.close(key, CloseCode::POLICY, "too many requests at once", Why::Policy),
         }
     }
@@ -101,7 +105,7 @@ impl<R: Ring> Shard<R> {
 
     fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
         let items = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
-        let pending = Pending { id, items, behind: VecDeque::new() };
+        let pending = Pending { id, items, behind: VecDeque::new(), behind_bytes: 0 };
         if pending.is_complete() {
             return self.acknowledge(key, &pending);
         }
@@ -285,6 +289,15 @@ impl<R: Ring> Shard<R> {
             self.names.forget(&name);
             self.write_ingest(ToIngest::Release { shard: self.index, channel });
         }
+    }
+}
+
+/// Bytes of the names in a request, which are what it holds.
+fn name_bytes(request: &Result<Request, RequestError>) -> usize {
+    match request.as_ref().map(|request| &request.command) {
+        Ok(Command::Subscribe(wanted)) => wanted.iter().map(|wanted| wanted.channel.len()).sum(),
+        Ok(Command::Unsubscribe(names)) => names.iter().map(String::len).sum(),
+        Ok(Command::Heartbeat) | Err(_) => 0,
     }
 }
 

@@ -117,6 +117,8 @@ pub(crate) struct Pending {
     pub(crate) id: Option<i64>,
     pub(crate) items: Vec<Item>,
     pub(crate) behind: VecDeque<Result<Request, RequestError>>,
+    /// Bytes of names in `behind`.
+    pub(crate) behind_bytes: usize,
 }
 
 impl Pending {
