@@ -40,10 +40,13 @@ impl Reader {
         self.seen.get()
     }
 
-    /// The floor the writer asks for. Never above the tail.
+    /// The floor the writer asks for. Never above the tail; looks at that too, so that all below the floor can be read.
     #[must_use]
     pub fn asked_floor(&self) -> u64 {
-        self.log.floor.0.load(Ordering::Acquire)
+        // In this order: the tail that is seen after a floor is not below it.
+        let floor = self.log.floor.0.load(Ordering::Acquire);
+        assert!(floor <= self.tail(), "a floor is never above the tail");
+        floor
     }
 
     /// How often the writer has found the blocks' budget used up by connections that hold blocks, and no floor that
@@ -120,7 +123,6 @@ impl Reader {
             "floor {floor} is not within {}..={asked}",
             self.floor
         );
-        assert!(floor <= self.tail(), "a floor is never above the tail");
         self.floor = floor;
         // Release: behind all that was read below.
         self.log.acknowledged[self.number].0.store(floor, Ordering::Release);

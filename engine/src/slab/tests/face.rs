@@ -302,6 +302,17 @@ fn a_new_floor_rings_and_shows_a_tail_above_it() {
 }
 
 #[test]
+fn all_below_an_asked_floor_can_be_read() {
+    let (mut writer, reader) = one_reader();
+    assert_eq!(reader.tail(), 0);
+    // Two frames that do not go together: the floor moves up to the tail at once.
+    writer.append(meta(0, 0), [&[1; 4000]]).unwrap();
+    assert_eq!(writer.append(meta(0, 1), [&[2; 4000]]), Err(Full));
+    assert_eq!(reader.asked_floor(), 1);
+    assert_eq!(reader.bytes(0, NATIVE).bytes(), [1; 4000]);
+}
+
+#[test]
 #[should_panic(expected = "entry 0 is not within 0..0")]
 fn entries_beyond_the_tail_last_looked_at_are_refused() {
     let (mut writer, reader) = one_reader();
