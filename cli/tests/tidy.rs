@@ -354,6 +354,21 @@ fn files_that_are_named_are_there() {
 }
 
 #[test]
+fn comments_name_documents_that_exist() {
+    let mut findings = Vec::new();
+    for file in rust(&tree()).filter(|file| !file.path.ends_with("tidy.rs")) {
+        for word in file.text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c))) {
+            let word = word.trim_end_matches('.');
+            // One is librdkafka's.
+            if word.ends_with(".md") && word != "CONFIGURATION.md" && !root().join(word).exists() {
+                findings.push(format!("{}: {word} does not exist", file.path));
+            }
+        }
+    }
+    report(&findings);
+}
+
+#[test]
 fn the_changelog_keeps_its_form() {
     let text = read("CHANGELOG.md");
     let mut findings = Vec::new();
