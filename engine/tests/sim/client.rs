@@ -59,6 +59,8 @@ pub(crate) enum End {
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) peer: Option<FakePeer>,
+    /// The shard that serves it.
+    pub(crate) shard: usize,
     pub(crate) checker: Checker,
     /// Kept if there is one, to be judged again.
     pub(crate) log: Option<Vec<Logged>>,
@@ -88,10 +90,11 @@ pub(crate) struct Client {
 const LIMITS: Limits = Limits { frame_bytes_max: 1 << 24, message_bytes_max: 1 << 24 };
 
 impl Client {
-    pub(crate) fn new(id: u64, peer: FakePeer, checker: Checker, rng: Rng) -> Self {
+    pub(crate) fn new(id: u64, shard: usize, peer: FakePeer, checker: Checker, rng: Rng) -> Self {
         Self {
             id,
             peer: Some(peer),
+            shard,
             checker,
             log: None,
             reading: Reading::All,
@@ -349,7 +352,8 @@ impl Client {
         }
     }
 
-    fn is_slow(&self) -> bool {
+    /// It takes its time.
+    pub(crate) fn is_slow(&self) -> bool {
         self.small_window || self.reading != Reading::All
     }
 

@@ -70,7 +70,7 @@ struct Workload {
 
 impl Workload {
     fn step(&mut self, world: &mut World) -> Result<(), Wrong> {
-        match self.rng.weighted(&[40, 15, 10, 15, 60, 5, 10, 2, 2, 1, 1, 1]) {
+        match self.rng.weighted(&[40, 15, 10, 15, 60, 5, 10, 2, 2, 1, 1, 1, 1]) {
             0 => drop(world.tick(self.rng.below(world.seats.len()))?),
             1 => {
                 let records = self.rng.between(1, 30);
@@ -99,9 +99,29 @@ impl Workload {
                 let stale = DataState::Stale { lag_ms: self.rng.next() % 10_000 };
                 world.bus.state(if self.rng.chance(500) { stale } else { DataState::Live });
             }
+            12 if !world.full && world.source.is_empty() => self.hold_one_still(world)?,
             _ => {}
         }
         world.check_bounds()
+    }
+
+    /// A shard that gets no time does not keep what is published from the clients of the others.
+    fn hold_one_still(&mut self, world: &mut World) -> Result<(), Wrong> {
+        let held = self.rng.below(world.seats.len());
+        for (shard, seat) in world.seats.iter_mut().enumerate() {
+            seat.held_until_ns = if shard == held { world.now_ns + 200 * 1_000_000 } else { 0 };
+        }
+        // The sockets and the rings of the others need a while, for their disturbances.
+        for _ in 0..150 {
+            round(world)?;
+            world.advance_ms(1);
+        }
+        let live = |client: &&Client| client.is_live() && client.shard != held && !client.is_slow();
+        for client in world.clients.iter().filter(live) {
+            let wrong = |wrong| format!("client {}, beside shard {held}: {wrong}", client.id);
+            client.checker.caught_up(&world.model).map_err(wrong)?;
+        }
+        Ok(())
     }
 
     fn produce(&mut self, world: &mut World, records: usize) {
@@ -181,7 +201,7 @@ impl Workload {
         if !client.is_open() {
             return Ok(());
         }
-        match self.rng.weighted(&[60, 8, 5, 6, 3, 3, 2, 1]) {
+        match self.rng.weighted(&[240, 32, 20, 24, 12, 12, 8, 4, 1]) {
             0 => {}
             1 => client.subscribe(&self.names().iter().map(String::as_str).collect::<Vec<_>>()),
             2 => {
@@ -193,7 +213,14 @@ impl Workload {
             4 => client.ping(),
             5 => self.change_reading(client),
             6 => self.ask_badly(client),
-            _ => self.leave(client),
+            7 => self.leave(client),
+            _ => {
+                // A flood: what is above the rate is refused, and in the end the client is closed.
+                client.may_be_given_up = true;
+                for _ in 0..self.rng.between(20, 300) {
+                    client.heartbeat();
+                }
+            }
         }
         Ok(())
     }

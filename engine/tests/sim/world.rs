@@ -225,7 +225,7 @@ impl World {
         self.next_client += 1;
         let limits = &self.plan.limits;
         let checker = Checker::new(limits.channels_per_connection, limits.request_burst as usize, welcome);
-        let mut client = Client::new(id, peer, checker, self.rng.split());
+        let mut client = Client::new(id, shard, peer, checker, self.rng.split());
         first(&mut client);
         let leftover = if early { client.early_bytes() } else { Vec::new() };
         self.clients.push(client);
