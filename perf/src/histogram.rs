@@ -1,4 +1,5 @@
-//! Times with three significant digits, and their two ways out: percentiles and the HDR text format.
+//! Times with three significant digits, and their ways out: percentiles, the curve of a plot, the HDR text
+//! format. Beside them the same with two digits, small enough for one a second.
 
 use std::fmt::{self, Write};
 
@@ -93,10 +94,28 @@ impl Times {
         Summary {
             count: self.count(),
             min_ms,
-            mean_ms: self.0.mean() / 1e6,
+            mean_ms: self.0.mean().round() / 1e6,
             max_ms,
             percentiles: percentiles.to_vec(),
         }
+    }
+
+    /// The percentile distribution as a plot shows it: five steps for each halving of the distance to 100.
+    #[must_use]
+    pub fn curve(&self) -> Vec<Point> {
+        let mut points = Vec::new();
+        let mut seen = 0;
+        for step in self.0.iter_quantiles(5) {
+            seen += step.count_since_last_iteration();
+            // Twelve digits: what comes back from JSON is then the same number.
+            let percentile = (step.quantile_iterated_to() * 1e11).round() / 1e9;
+            let point = Point { percentile, ms: ms(step.value_iterated_to()), count: seen };
+            // The last step may come twice, with the same value.
+            if points.last() != Some(&point) {
+                points.push(point);
+            }
+        }
+        points
     }
 
     /// The percentile distribution in the text format that HDR plotters read, values in ms.
@@ -123,6 +142,82 @@ impl Times {
         let _ = writeln!(text, "#[Buckets = {buckets:12}, SubBuckets     = {subs:12}]");
         text
     }
+}
+
+/// Times with two significant digits; 14 KiB, of which only what is recorded into is touched.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "Pairs", into = "Pairs")]
+pub(crate) struct Coarse(Histogram<u32>);
+
+impl Default for Coarse {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 2);
+        #[expect(
+            clippy::expect_used,
+            reason = "the constants satisfy the bounds that new_with_bounds asks for"
+        )]
+        Self(histogram.expect("constant bounds are valid"))
+    }
+}
+
+impl From<Pairs> for Coarse {
+    fn from(pairs: Pairs) -> Self {
+        let mut times = Self::default();
+        for (value, count) in pairs.0 {
+            times.0.saturating_record_n(value, u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        times
+    }
+}
+
+impl From<Coarse> for Pairs {
+    fn from(times: Coarse) -> Self {
+        let pairs = times.0.iter_recorded();
+        Self(pairs.map(|step| (step.value_iterated_to(), u64::from(step.count_at_value()))).collect())
+    }
+}
+
+impl fmt::Debug for Coarse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Coarse({} values, at most {} ns)", self.0.len(), self.0.max())
+    }
+}
+
+impl Coarse {
+    /// Records a time. More than an hour is recorded as an hour.
+    #[inline]
+    pub(crate) fn record(&mut self, ns: u64) {
+        self.0.saturating_record(ns);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        // The bounds are the same everywhere, so nothing can fall outside.
+        let _ = self.0.add(&other.0);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A percentile, ms; 0 of none.
+    pub(crate) fn percentile_ms(&self, percentile: f64) -> f64 {
+        ms(self.0.value_at_percentile(percentile))
+    }
+}
+
+/// A point of a percentile distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Up to 100.
+    pub percentile: f64,
+    /// So many percent are not longer, ms.
+    pub ms: f64,
+    /// So many are not longer.
+    pub count: u64,
 }
 
 /// A histogram in a few numbers.
@@ -195,6 +290,31 @@ mod tests {
         assert_eq!((last[1], last[2]), (1.0, 100_000.0));
         assert!(text.contains("#[Max     =      100.0"));
         assert!(Times::default().hgrm().contains("Total count    =            0"));
+    }
+
+    #[test]
+    fn a_curve_rises_to_the_longest() {
+        let curve = to_a_hundred_ms().curve();
+        assert!(curve.len() > 20 && curve.len() < 150, "{}", curve.len());
+        assert!(curve.windows(2).all(|pair| pair[0].ms <= pair[1].ms && pair[0].count <= pair[1].count));
+        assert!(curve.iter().all(|point| (point.ms - point.percentile).abs() < 0.2), "{curve:?}");
+        let last = curve.last().unwrap();
+        assert_eq!((last.percentile, last.count), (100.0, 100_000));
+        assert_eq!(Times::default().curve(), []);
+    }
+
+    #[test]
+    fn coarse_ones_are_within_a_hundredth_travel_and_merge() {
+        let mut times = Coarse::default();
+        (1..=1_000_u64).for_each(|ms| times.record(ms * 1_000_000));
+        let mut both: Coarse = serde_json::from_str(&serde_json::to_string(&times).unwrap()).unwrap();
+        both.merge(&times);
+        assert_eq!((times.count(), both.count()), (1_000, 2_000));
+        for percentile in [1.0, 50.0, 99.0, 100.0] {
+            let ms = both.percentile_ms(percentile);
+            assert!((ms / (percentile * 10.0) - 1.0).abs() < 0.01, "p{percentile} is {ms} ms");
+        }
+        assert_eq!((Coarse::default().percentile_ms(50.0), Coarse::default().is_empty()), (0.0, true));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     check::{Counts, Seen},
     histogram::Times,
+    series::{Ramp, Recorder},
 };
 
 /// From the run to every client thread. Times are ns since 1970.
@@ -91,8 +92,10 @@ pub(crate) struct ClientReport {
     pub(crate) handshake: Times,
     /// From connect to the last acknowledgement.
     pub(crate) subscribe: Times,
-    /// Connections that became ready in each second.
-    pub(crate) curve: Vec<u64>,
+    /// Connections that became ready, by time since the first connect.
+    pub(crate) ramp: Ramp,
+    /// What came when.
+    pub(crate) recorder: Recorder,
     /// Why connections never became ready.
     pub(crate) failures: BTreeMap<String, u64>,
     /// Close codes of connections that had been ready; 1006: without one.
@@ -125,10 +128,8 @@ impl ClientReport {
         ] {
             own.merge(others);
         }
-        self.curve.resize(self.curve.len().max(other.curve.len()), 0);
-        for (own, others) in self.curve.iter_mut().zip(&other.curve) {
-            *own += others;
-        }
+        self.ramp.merge(&other.ramp);
+        self.recorder.merge(other.recorder);
         for (own, others) in [
             (&mut self.failures, other.failures),
             (&mut self.cuts, other.cuts),
@@ -167,8 +168,8 @@ mod tests {
     #[test]
     fn reports_of_two_add_up() {
         let report = |reason: &str, seconds: usize| {
-            let mut report =
-                ClientReport { curve: vec![2; seconds], measured: 3, reads: 5, ..ClientReport::default() };
+            let ramp = Ramp { interval_ms: 100, ready: vec![2; seconds] };
+            let mut report = ClientReport { ramp, measured: 3, reads: 5, ..ClientReport::default() };
             tally(&mut report.failures, reason);
             tally(&mut report.failures, "refused: 503");
             report.closes.insert(1_001, 4);
@@ -180,7 +181,7 @@ mod tests {
         let mut sum = ClientReport::default();
         sum.merge(report("timed out", 1));
         sum.merge(report("refused: 404", 3));
-        assert_eq!(sum.curve, [4, 2, 2]);
+        assert_eq!(sum.ramp, Ramp { interval_ms: 100, ready: vec![4, 2, 2] });
         assert_eq!(sum.failures["refused: 503"], 2);
         assert_eq!(sum.failures["timed out"], 1);
         assert_eq!((sum.closes[&1_001], sum.measured, sum.reads), (8, 6, 10));

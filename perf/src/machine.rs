@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// What a figure was measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -32,6 +34,19 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_bytes: memory_kb * 1_024,
         }
+    }
+}
+
+impl Machine {
+    /// In one line, with how busy it was and what the hypervisor took.
+    pub(crate) fn line(&self, busy_percent: f64, steal_percent: f64) -> String {
+        format!(
+            "{}, {} cores, Linux {}, {} GiB; {busy_percent:.1} % busy, {steal_percent:.1} % stolen",
+            self.cpu,
+            self.cores,
+            self.kernel,
+            self.memory_bytes >> 30
+        )
     }
 }
 
@@ -75,6 +90,18 @@ impl CpuTicks {
     }
 }
 
+/// A set of cores has no more places, and core_affinity ends the process on a core beyond them.
+const CORES_MAX: usize = 1_024;
+
+/// Pins the calling thread to a core.
+pub(crate) fn pin(core: usize) -> Result<(), Error> {
+    if core < CORES_MAX && core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        Ok(())
+    } else {
+        Err(Error::Kernel(format!("core {core} is not there to be pinned to")))
+    }
+}
+
 /// CPU time of the threads of a process: name and number of each thread, and ns.
 pub type ThreadTimes = BTreeMap<String, u64>;
 
@@ -99,6 +126,22 @@ pub fn thread_times(pid: u32) -> ThreadTimes {
 pub fn used(earlier: &ThreadTimes, later: &ThreadTimes) -> ThreadTimes {
     let before = |thread: &String| earlier.get(thread).copied().unwrap_or(0);
     later.iter().map(|(thread, ns)| (thread.clone(), ns.saturating_sub(before(thread)))).collect()
+}
+
+/// Those of one name together: the name alone, without the thread's number.
+#[must_use]
+pub fn by_name(times: &ThreadTimes) -> ThreadTimes {
+    let mut sums = ThreadTimes::new();
+    for (thread, ns) in times {
+        *sums.entry(name_of(thread).to_owned()).or_default() += ns;
+    }
+    sums
+}
+
+/// The name of a thread without its number.
+pub(crate) fn name_of(thread: &str) -> &str {
+    let numbered = thread.rsplit_once(' ').filter(|(_, tid)| tid.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered.map_or(thread, |(name, _)| name)
 }
 
 /// Resident memory of a process, bytes.
@@ -188,6 +231,21 @@ mod tests {
         thread.unwrap().join().unwrap();
         assert!(busiest > 10_000_000, "the thread used {busiest} ns");
         assert!(resident_bytes(pid) > 1 << 20);
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_refused() {
+        let thread = std::thread::spawn(|| [0, 1_023, 1_024, usize::MAX].map(|core| pin(core).is_ok()));
+        assert_eq!(thread.join().unwrap(), [true, false, false, false]);
+    }
+
+    #[test]
+    fn threads_of_one_name_add_up() {
+        let times =
+            [("rdk:broker1 7", 1), ("rdk:broker1 8", 2), ("tokio worker 9", 4), ("shard-0", 8), ("a b", 16)];
+        let times = times.map(|(thread, ns)| (thread.to_owned(), ns)).into();
+        let sums = [("rdk:broker1", 3), ("tokio worker", 4), ("shard-0", 8), ("a b", 16)];
+        assert_eq!(by_name(&times), sums.map(|(name, ns)| (name.to_owned(), ns)).into());
     }
 
     #[test]

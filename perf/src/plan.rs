@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use proto::channel::{Fields, Template};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, schedule::Rate, spread::Spread};
+use crate::{Error, schedule::Rate, series::Grid, spread::Spread};
 
 /// Key of the channel that everybody holds.
 pub const BROADCAST_KEY: &str = "broadcast";
@@ -260,6 +260,11 @@ impl Plan {
     #[must_use]
     pub fn workers(&self) -> u32 {
         self.threads * self.processes
+    }
+
+    /// The intervals of its series, for a load that begins at `mark_ns`.
+    pub(crate) fn grid(&self, mark_ns: u64) -> Grid {
+        Grid::new(mark_ns, self.warmup + self.duration + self.drain_wait)
     }
 
     /// Proves what no single value shows.

@@ -22,14 +22,13 @@ use crate::{
     produce::{Produced, Sender},
     report::Findings,
     schedule::Schedule,
+    series::{Grid, Moment, Sample, Sampler},
     server::{Observed, Snapshot},
 };
 
 /// From the announcement of the load until it begins: client threads look for letters at least every 20 ms, a
 /// loaded machine may be slower.
 const LEAD_NS: u64 = 300_000_000;
-/// Between two looks at the server's memory.
-const PEAK_NS: u64 = 1_000_000_000;
 
 /// Makes a run. `watch` is told how far it is.
 ///
@@ -38,6 +37,7 @@ const PEAK_NS: u64 = 1_000_000_000;
 pub fn run<'a>(plan: &'a Plan, watch: Option<Watch<'a>>) -> Result<Report, Error> {
     plan.check()?;
     let clock = Clock::start();
+    let begun_unix_ms = clock.now_ns() / 1_000_000;
     let sender = if let Load::Produce(produce) = &plan.load { Some(prime(plan, produce)?) } else { None };
     let ticks = CpuTicks::now();
     let before = Snapshot::take(&plan.server, clock.now_ns())?;
@@ -59,6 +59,9 @@ pub fn run<'a>(plan: &'a Plan, watch: Option<Watch<'a>>) -> Result<Report, Error
         observed,
         client_used: loaded.client_used,
         received: loaded.received,
+        grid: loaded.grid,
+        samples: loaded.samples,
+        begun_unix_ms,
         steal_percent: later.steal_percent_since(&ticks),
         busy_percent: later.busy_percent_since(&ticks),
     };
@@ -73,6 +76,8 @@ struct Loaded {
     client_used: ThreadTimes,
     /// Messages received while it lasted.
     received: u64,
+    grid: Grid,
+    samples: Vec<Sample>,
 }
 
 fn load(
@@ -90,24 +95,21 @@ fn load(
     let producing = sender.map(|sender| spawn_producer(plan, sender, clock, mark_ns, &stop)).transpose()?;
 
     crew.enter("warming up", mark_ns - LEAD_NS, from_ns);
-    crew.pump_until(from_ns, Crew::all_closed)?;
+    crew.pump_until(mark_ns, Crew::all_closed)?;
+    let grid = plan.grid(mark_ns);
+    let mut lookout = Lookout { plan, clock, grid, sampler: None };
+    lookout.watch(crew, from_ns, observed)?;
     observed.begin = Snapshot::take(&plan.server, clock.now_ns())?;
     let (client_before, received_before) = (crew.thread_times(), crew.received());
 
     crew.enter(if producing.is_some() { "load" } else { "listening" }, from_ns, until_ns);
-    while clock.now_ns() < until_ns && !crew.all_closed() {
-        crew.pump_until(until_ns.min(clock.now_ns() + PEAK_NS), Crew::all_closed)?;
-        // A server that is being ended does not answer; the last look counts.
-        if let Ok(snapshot) = Snapshot::take(&plan.server, clock.now_ns()) {
-            observed.peak(&snapshot);
-            observed.end = snapshot;
-        }
-    }
+    lookout.watch(crew, until_ns, observed)?;
     let client_used = machine::used(&client_before, &crew.thread_times());
     let received = crew.received() - received_before;
     stop.store(true, Relaxed);
 
-    let mut loaded = Loaded { client_used, received, ..Loaded::default() };
+    let samples = lookout.sampler.map(Sampler::finish).unwrap_or_default();
+    let mut loaded = Loaded { client_used, received, grid, samples, ..Loaded::default() };
     crew.enter("the rest", until_ns, until_ns + ns(plan.drain_wait));
     if let Some(producing) = producing {
         let produced = crew.join(producing)?;
@@ -118,6 +120,39 @@ fn load(
         loaded.ends = crew.ask_seen()?;
     }
     Ok(loaded)
+}
+
+/// Looks at the server and the machine once an interval.
+struct Lookout<'a> {
+    plan: &'a Plan,
+    clock: Clock,
+    grid: Grid,
+    sampler: Option<Sampler>,
+}
+
+impl Lookout<'_> {
+    /// Until a time, or until no connection is left. `observed` gets the last look and the peaks.
+    fn watch(&mut self, crew: &mut Crew<'_>, until_ns: u64, observed: &mut Observed) -> Result<(), Error> {
+        self.look(crew, observed);
+        while self.clock.now_ns() < until_ns && !crew.all_closed() {
+            let next_ns = self.grid.after(self.clock.now_ns()).min(until_ns);
+            crew.pump_until(next_ns, Crew::all_closed)?;
+            self.look(crew, observed);
+        }
+        Ok(())
+    }
+
+    /// A server that is being ended does not answer; the last look counts.
+    fn look(&mut self, crew: &Crew<'_>, observed: &mut Observed) {
+        let Ok(server) = Snapshot::take(&self.plan.server, self.clock.now_ns()) else { return };
+        observed.peak(&server);
+        observed.end = server.clone();
+        let moment = Moment { server, ticks: CpuTicks::now(), client_threads: crew.thread_times() };
+        match &mut self.sampler {
+            Some(sampler) => sampler.look(moment),
+            none => *none = Some(Sampler::new(self.grid, moment)),
+        }
+    }
 }
 
 fn prime(plan: &Plan, produce: &Produce) -> Result<Sender, Error> {

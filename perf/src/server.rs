@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
+    figures::{ratio, real},
     machine::{self, ThreadTimes},
     plan::ServerView,
 };
@@ -232,25 +233,23 @@ impl Observed {
 
     /// Length of the measured time, s.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub fn seconds(&self) -> f64 {
-        self.end.at_ns.saturating_sub(self.begin.at_ns) as f64 / 1e9
+        real(self.end.at_ns.saturating_sub(self.begin.at_ns)) / 1e9
     }
 
     /// Sums up; `connections` opened and `received` counted by the clients between the same two moments. The server's own
     /// count of deliveries goes before theirs.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub fn sum_up(&self, connections: u64, received: u64) -> ServerUse {
         let seconds = self.seconds();
         let used = machine::used(&self.begin.threads, &self.end.threads);
         let grown = |name: &str| difference(self.begin.metrics.sum(name), self.end.metrics.sum(name));
-        let cpu_seconds = used.values().sum::<u64>() as f64 / 1e9;
-        let threads = used.into_iter().map(|(thread, ns)| (thread, ratio(ns as f64 / 1e9, seconds)));
+        let cpu_seconds = real(used.values().sum::<u64>()) / 1e9;
+        let threads = used.into_iter().map(|(thread, ns)| (thread, ratio(real(ns) / 1e9, seconds)));
         let growth = self.ready.resident_bytes.saturating_sub(self.before.resident_bytes);
         let shards = self.shards(seconds);
         let own = grown(DELIVERIES);
-        let deliveries = if own > 0.0 { own } else { received as f64 };
+        let deliveries = if own > 0.0 { own } else { real(received) };
         ServerUse {
             seconds,
             cpu_seconds,
@@ -263,7 +262,7 @@ impl Observed {
             resident_before_bytes: self.before.resident_bytes,
             resident_ready_bytes: self.ready.resident_bytes,
             resident_max_bytes: self.resident_max_bytes,
-            resident_per_connection_bytes: ratio(growth as f64, connections as f64),
+            resident_per_connection_bytes: ratio(real(growth), real(connections)),
             tcp_max_bytes: self.tcp_max_bytes,
             spread_percent: spread_percent(&shards),
             shards,
@@ -296,18 +295,14 @@ impl Observed {
 }
 
 const CONNECTIONS: &str = "uringcast_shard_connections";
-const DELIVERIES: &str = "uringcast_shard_deliveries_total";
-const SENDS: &str = "uringcast_shard_sends_total";
-const SHARD_CPU: &str = "uringcast_shard_cpu_ns";
+pub(crate) const DELIVERIES: &str = "uringcast_shard_deliveries_total";
+pub(crate) const SENDS: &str = "uringcast_shard_sends_total";
+pub(crate) const SHARD_CPU: &str = "uringcast_shard_cpu_ns";
 const THREADS: &str = "uringcast_thread_cpu_seconds_total";
 const RESIDENT: &str = "uringcast_process_resident_bytes";
 
 fn difference(earlier: Option<f64>, later: Option<f64>) -> f64 {
     later.unwrap_or(0.0) - earlier.unwrap_or(0.0)
-}
-
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
 }
 
 fn spread_percent(shards: &[ShardUse]) -> f64 {

@@ -22,8 +22,10 @@ use crate::{
     check::{Checker, Origin, Seen},
     clock::{Clock, ns},
     letters::{ClientReport, FromClients, Progress, ToClients},
+    machine,
     plan::{Load, Plan},
     random::Random,
+    series::Recorder,
 };
 
 /// Longest sleep: letters of the run are looked for this often. They speak of times that lie further ahead.
@@ -99,9 +101,7 @@ impl<'p> Client<'p> {
     fn new(plan: &'p Plan, worker: u32) -> Result<Self, String> {
         if !plan.cores.is_empty() {
             let id = plan.cores[worker as usize % plan.cores.len()];
-            if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
-                return Err(format!("core {id} is not there to be pinned to"));
-            }
+            machine::pin(id).map_err(|error| error.to_string())?;
         }
         let clients = plan.share(worker);
         let descriptors = u32::try_from(clients.len()).unwrap_or(u32::MAX);
@@ -179,6 +179,7 @@ impl<'p> Client<'p> {
             ToClients::Begin { mark_ns, from_ns, until_ns } => {
                 self.reader.checker.begin(mark_ns);
                 (self.reader.from_ns, self.reader.until_ns) = (from_ns, until_ns);
+                self.reader.report.recorder = Recorder::new(self.plan.grid(mark_ns));
                 self.stage = Stage::Load;
             }
             ToClients::TellSeen => answer(FromClients::Seen(self.reader.checker.seen().to_vec())),

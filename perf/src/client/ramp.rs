@@ -96,11 +96,7 @@ impl Client<'_> {
         self.pending -= 1;
         report.progress.ready += 1;
         report.subscribe.record(now_ns.saturating_sub(self.connections[index as usize].begun_ns));
-        let second = usize::try_from(now_ns.saturating_sub(self.start_ns) / 1_000_000_000).unwrap_or(0);
-        if report.curve.len() <= second {
-            report.curve.resize(second + 1, 0);
-        }
-        report.curve[second] += 1;
+        report.ramp.ready(now_ns.saturating_sub(self.start_ns));
     }
 
     /// Ends connections that are not ready in time. They were begun in order, so only the first ones need a

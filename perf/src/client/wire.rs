@@ -127,6 +127,7 @@ impl Client<'_> {
         let report = &mut self.reader.report;
         report.reads += 1;
         report.bytes += buffer.len() as u64;
+        let messages = report.progress.messages;
         let before = connection.phase;
         let outcome = match before {
             Phase::Ready | Phase::Subscribing(_) => self.reader.read(index, connection, bytes, now_ns),
@@ -134,6 +135,9 @@ impl Client<'_> {
             // Whatever still comes is not for us any more.
             Phase::Leaving | Phase::Waiting | Phase::Connecting | Phase::Closed => Ok(()),
         };
+        let report = &mut self.reader.report;
+        let messages = report.progress.messages - messages;
+        report.recorder.arrived(now_ns, messages, buffer.len() as u64);
         if !connection.out.is_empty() && !connection.polling {
             self.listed.push(index);
         }

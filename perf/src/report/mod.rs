@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Counts,
-    histogram::{Summary, Times},
+    figures::{ratio, real},
+    floor::Floor,
+    histogram::{Point, Summary, Times},
     letters::ClientReport,
     machine::{Machine, ThreadTimes},
     plan::{Load, Plan},
     produce::Produced,
+    series::{Grid, Ramp, Sample, Series},
     server::{Observed, ServerUse},
 };
 
@@ -24,6 +27,9 @@ pub struct Report {
     pub command: String,
     /// Version of the load generator.
     pub version: String,
+    /// When it began, ms since 1970.
+    #[serde(default)]
+    pub begun_unix_ms: u64,
     /// Why the run failed; empty: it passed.
     pub failures: Vec<String>,
     /// What makes figures doubtful though the run may have passed.
@@ -46,6 +52,15 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// Part of a core that each thread of the load generator was busy in the measured time.
     pub client_threads: BTreeMap<String, f64>,
+    /// The run over time.
+    #[serde(default)]
+    pub series: Series,
+    /// The kernel's own price on this machine, where it was measured.
+    #[serde(default)]
+    pub floor: Option<Floor>,
+    /// How close the server came to it.
+    #[serde(default)]
+    pub limit: Option<Limit>,
     /// What was asked for.
     pub plan: Plan,
     /// All latencies.
@@ -70,6 +85,9 @@ pub struct Connections {
     pub subscribe: Summary,
     /// Connections that became ready in each second.
     pub curve: Vec<u64>,
+    /// The same, finer.
+    #[serde(default)]
+    pub ramp: Ramp,
     /// Close codes that the server sent to ready connections; 1005: a close frame without one, 1006: no close
     /// frame.
     pub closes: BTreeMap<u16, u64>,
@@ -113,6 +131,15 @@ pub struct Latency {
     pub keyed: Summary,
     /// Those of the broadcast channel.
     pub broadcast: Summary,
+    /// The percentile distribution of all messages.
+    #[serde(default)]
+    pub curve: Vec<Point>,
+    /// That of the keyed channels, where there is a broadcast channel too.
+    #[serde(default)]
+    pub curve_keyed: Vec<Point>,
+    /// That of the broadcast channel, where there are keyed ones too.
+    #[serde(default)]
+    pub curve_broadcast: Vec<Point>,
 }
 
 /// What the producer did.
@@ -139,38 +166,37 @@ pub(crate) struct Findings {
     pub(crate) observed: Observed,
     pub(crate) client_used: ThreadTimes,
     pub(crate) received: u64,
+    pub(crate) grid: Grid,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) begun_unix_ms: u64,
     pub(crate) steal_percent: f64,
     pub(crate) busy_percent: f64,
 }
 
 impl Report {
     pub(crate) fn new(plan: &Plan, findings: Findings) -> Self {
-        let Findings { clients, produced, observed, client_used, received, steal_percent, busy_percent } =
-            findings;
+        let Findings { clients, produced, observed, client_used, received, grid, samples, .. } = findings;
         let mut all = clients.keyed.clone();
         all.merge(&clients.broadcast);
         let seconds = observed.seconds();
         let observes = plan.server.admin.is_some() || plan.server.pid.is_some();
         let server = observes.then(|| observed.sum_up(clients.progress.ready, received));
-        let latency = Latency {
-            reading: plan
-                .poll
-                .map_or_else(|| "as data comes".to_owned(), |poll| format!("every {} ms", poll.as_millis())),
-            all: all.summary(),
-            keyed: clients.keyed.summary(),
-            broadcast: clients.broadcast.summary(),
-        };
+        let latency = Latency::new(plan, &clients, &all);
         let mut report = Self {
             command: plan.command.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            begun_unix_ms: findings.begun_unix_ms,
             failures: Vec::new(),
             warnings: Vec::new(),
             machine: Machine::describe(),
-            steal_percent,
-            busy_percent,
+            steal_percent: findings.steal_percent,
+            busy_percent: findings.busy_percent,
             producer: produced.map(ProducerUse::from),
             server,
             client_threads: busy(&client_used, seconds),
+            series: series(plan, &clients, grid, samples),
+            floor: None,
+            limit: None,
             plan: plan.clone(),
             latency,
             messages: Messages::new(&clients, seconds),
@@ -316,10 +342,39 @@ impl Connections {
             failures: clients.failures,
             handshake: clients.handshake.summary(),
             subscribe: clients.subscribe.summary(),
-            curve: clients.curve,
+            curve: clients.ramp.by_second(),
+            ramp: clients.ramp,
             closes: clients.closes,
             cuts: clients.cuts,
         }
+    }
+}
+
+impl Latency {
+    fn new(plan: &Plan, clients: &ClientReport, all: &Times) -> Self {
+        let both = !clients.keyed.is_empty() && !clients.broadcast.is_empty();
+        let one_of_both = |times: &Times| if both { times.curve() } else { Vec::new() };
+        Self {
+            reading: plan
+                .poll
+                .map_or_else(|| "as data comes".to_owned(), |poll| format!("every {} ms", poll.as_millis())),
+            all: all.summary(),
+            keyed: clients.keyed.summary(),
+            broadcast: clients.broadcast.summary(),
+            curve: all.curve(),
+            curve_keyed: one_of_both(&clients.keyed),
+            curve_broadcast: one_of_both(&clients.broadcast),
+        }
+    }
+}
+
+fn series(plan: &Plan, clients: &ClientReport, grid: Grid, samples: Vec<Sample>) -> Series {
+    Series {
+        interval_s: real(grid.interval_ns) / 1e9,
+        measured_from_s: plan.warmup.as_secs_f64(),
+        measured_until_s: (plan.warmup + plan.duration).as_secs_f64(),
+        clients: clients.recorder.points(),
+        samples,
     }
 }
 
@@ -330,10 +385,10 @@ impl Messages {
             checks: clients.counts,
             received,
             measured: clients.measured,
-            per_second: ratio(clients.measured, seconds),
+            per_second: ratio(real(clients.measured), seconds),
             bytes: clients.bytes,
             reads: clients.reads,
-            per_read: ratio(received, real(clients.reads)),
+            per_read: ratio(real(received), real(clients.reads)),
             early: clients.early,
             errors: clients.errors.clone(),
             notices: clients.notices.clone(),
@@ -355,20 +410,14 @@ impl From<Produced> for ProducerUse {
 }
 
 fn busy(used: &ThreadTimes, seconds: f64) -> BTreeMap<String, f64> {
-    let parts = used.iter().map(|(thread, ns)| (thread.clone(), ratio(*ns, seconds * 1e9)));
+    let parts = used.iter().map(|(thread, ns)| (thread.clone(), ratio(real(*ns), seconds * 1e9)));
     parts.filter(|(_, busy)| *busy >= 0.001).collect()
 }
 
-fn ratio(part: u64, whole: f64) -> f64 {
-    if whole > 0.0 { real(part) / whole } else { 0.0 }
-}
+mod limit;
+pub(crate) mod table;
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn real(count: u64) -> f64 {
-    count as f64
-}
-
-mod table;
+pub use limit::Limit;
 
 #[cfg(test)]
 mod tests;

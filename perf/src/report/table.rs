@@ -2,8 +2,13 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::Report;
-use crate::{histogram::Summary, server::ServerUse};
+use super::{Limit, Report};
+use crate::{
+    figures::{grouped, time, whole},
+    histogram::Summary,
+    machine,
+    server::ServerUse,
+};
 
 impl Report {
     /// The report as a table of a screenful.
@@ -22,19 +27,10 @@ impl Report {
             write_server(out, server)?;
         }
         row(out, "load generator", busy(&self.client_threads))?;
-        row(
-            out,
-            "machine",
-            format_args!(
-                "{}, {} cores, Linux {}, {} GiB; {:.1} % busy, {:.1} % stolen",
-                self.machine.cpu,
-                self.machine.cores,
-                self.machine.kernel,
-                self.machine.memory_bytes >> 30,
-                self.busy_percent,
-                self.steal_percent
-            ),
-        )?;
+        if let Some(limit) = &self.limit {
+            write_limit(out, limit)?;
+        }
+        row(out, "machine", self.machine.line(self.busy_percent, self.steal_percent))?;
         for warning in &self.warnings {
             row(out, "warning", warning)?;
         }
@@ -172,8 +168,37 @@ fn write_server(out: &mut String, server: &ServerUse) -> fmt::Result {
     Ok(())
 }
 
-fn row(out: &mut String, name: &str, value: impl Display) -> fmt::Result {
+fn write_limit(out: &mut String, limit: &Limit) -> fmt::Result {
+    row(
+        out,
+        "limit",
+        format_args!(
+            "{:.2} times the kernel's own price at {:.2} messages a send: {} a delivery, of which {} is the floor",
+            limit.ratio,
+            limit.messages_per_send,
+            time(limit.server_ns_per_delivery),
+            time(limit.floor_ns_per_delivery)
+        ),
+    )?;
+    if limit.shards_ratio == 0.0 {
+        return Ok(());
+    }
+    row(
+        out,
+        "  shards alone",
+        format_args!("{:.2} times: {} a delivery", limit.shards_ratio, time(limit.shards_ns_per_delivery)),
+    )
+}
+
+pub(crate) fn row(out: &mut String, name: &str, value: impl Display) -> fmt::Result {
     writeln!(out, "{}", format!("{name:<15} {value}").trim_end())
+}
+
+/// Percentiles in microseconds.
+pub(crate) fn times_us(summary: &Summary) -> String {
+    let shown = summary.percentiles.iter().filter(|(p, _)| [50.0, 90.0, 99.0, 99.9].contains(p));
+    let shown: Vec<String> = shown.map(|(p, ms)| format!("p{p} {}", time(ms * 1e6))).collect();
+    format!("{}  max {}", shown.join("  "), time(summary.max_ms * 1e6))
 }
 
 fn times(summary: &Summary) -> impl Display + '_ {
@@ -198,8 +223,7 @@ fn times(summary: &Summary) -> impl Display + '_ {
 fn busy(threads: &std::collections::BTreeMap<String, f64>) -> String {
     let mut by_name = std::collections::BTreeMap::<&str, f64>::new();
     for (thread, part) in threads {
-        let name = thread.rsplit_once(' ').map_or(thread.as_str(), |(name, _)| name);
-        *by_name.entry(name).or_default() += part;
+        *by_name.entry(machine::name_of(thread)).or_default() += part;
     }
     let mut sorted: Vec<(&str, f64)> = by_name.into_iter().filter(|(_, part)| *part >= 0.005).collect();
     sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -214,39 +238,9 @@ fn list(counts: &std::collections::BTreeMap<String, u64>) -> String {
     shown.join(", ")
 }
 
-/// Groups of three digits: 12,000.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "saturates; counts are not negative"
-)]
-fn whole(value: f64) -> u64 {
-    value.round() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
-            assert_eq!(grouped(count), text);
-        }
-        assert_eq!((whole(1.6), whole(-3.0), whole(f64::NAN)), (2, 0, 0));
-    }
 
     #[test]
     fn threads_of_one_name_are_shown_together_and_idle_ones_not() {

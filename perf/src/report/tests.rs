@@ -21,7 +21,8 @@ fn plan() -> Plan {
 
 /// Three clients that got ten messages each in a second.
 fn good() -> Findings {
-    let mut clients = ClientReport { measured: 30, reads: 15, curve: vec![3], ..ClientReport::default() };
+    let mut clients = ClientReport { measured: 30, reads: 15, ..ClientReport::default() };
+    clients.ramp = Ramp { interval_ms: 100, ready: vec![1, 2] };
     (clients.progress.ready, clients.progress.messages, clients.counts.fresh) = (3, 30, 30);
     (0..30).for_each(|ms| clients.keyed.record(ms * 1_000_000));
     let moment = |at_s: u64| Snapshot {
@@ -38,6 +39,9 @@ fn good() -> Findings {
         observed: Observed { begin: moment(1), end: moment(2), ready: moment(1), ..Observed::default() },
         client_used: ThreadTimes::from([("client-0 9".to_owned(), 500_000_000)]),
         received: 30,
+        grid: plan().grid(1_000_000_000),
+        samples: Vec::new(),
+        begun_unix_ms: 1_700_000_000_000,
         steal_percent: 0.0,
         busy_percent: 10.0,
     }

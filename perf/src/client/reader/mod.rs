@@ -92,6 +92,7 @@ impl Reader {
     fn message(&mut self, index: u32, channel: &str, data: Option<&[u8]>, now_ns: u64) {
         self.report.progress.messages += 1;
         let Some(arrival) = self.checker.message(index, channel, data) else { return };
+        self.report.recorder.latency(arrival.t_ns, now_ns.saturating_sub(arrival.t_ns));
         if arrival.t_ns >= self.from_ns && arrival.t_ns < self.until_ns {
             self.report.measured += 1;
             self.report.early += u64::from(arrival.t_ns > now_ns);
