@@ -36,6 +36,7 @@ pub mod feed;
 mod figures;
 pub mod floor;
 pub mod histogram;
+pub mod latency;
 mod letters;
 pub mod machine;
 pub mod payload;

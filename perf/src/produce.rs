@@ -119,6 +119,20 @@ impl Sender {
         produced
     }
 
+    /// Sends a record to the first channel, apart from any schedule, stamped with this moment; tells the stamp
+    /// (ns since 1970). `value` is memory to write in.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`]: the record was not taken.
+    pub fn send_now(&self, clock: Clock, value: &mut Vec<u8>, seq: u64) -> Result<u64, Error> {
+        let key = self.keys.first().map_or("", String::as_str);
+        let t_ns = clock.now_ns();
+        payload::write(value, seq, t_ns, key, self.size);
+        let record = NewRecord { key: Some(key.as_bytes()), value: Some(value), ..NewRecord::default() };
+        let sent = self.producer.send(&self.target, &record);
+        sent.map(|()| t_ns).map_err(|error| Error::Kafka(error.to_string()))
+    }
+
     fn hand_over(&self, clock: Clock, record: &NewRecord<'_>, produced: &mut Produced, stop: &AtomicBool) {
         loop {
             match self.producer.send(&self.target, record) {

@@ -14,6 +14,10 @@ mod wake;
 
 use std::{thread, time::Duration};
 
+use proto::{
+    native::message::{self, Message, Payload},
+    position::Epoch,
+};
 use serde::{Deserialize, Serialize};
 
 use self::{connections::Connections, sends::Way};
@@ -22,6 +26,8 @@ use crate::{
     figures::{ratio, real, rounded},
     histogram::{Summary, Times},
     machine::{CpuTicks, Machine, pin},
+    payload,
+    plan::Load,
 };
 
 /// Messages that share a send.
@@ -30,6 +36,10 @@ pub const MESSAGES: [u32; 4] = [1, 4, 16, 64];
 const SEND_BYTES_MAX: usize = 64 << 10;
 /// What one source address and a table of descriptors carry on a usual machine.
 const CONNECTIONS_MAX: u32 = 20_000;
+/// More are not opened for a comparison: they would take longer to open than to measure.
+const CONNECTIONS_BESIDE_MAX: u32 = 10_000;
+/// Size of a value where others make them.
+const VALUE_BYTES: usize = 256;
 
 /// What shall be measured. Plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +72,23 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// What a run of the load generator shall be compared with: as many connections (as far as one process
+    /// holds them) and messages of the same size.
+    #[must_use]
+    pub fn beside(run: &crate::Plan) -> Self {
+        let value_bytes = match &run.load {
+            Load::Produce(produce) => produce.size,
+            Load::Listen | Load::Hold => VALUE_BYTES,
+        };
+        let keys = run.channel_names().unwrap_or_default();
+        let channel = keys.first().map_or("", String::as_str);
+        Self {
+            connections: run.clients.clamp(1, CONNECTIONS_BESIDE_MAX),
+            frame_bytes: frame_bytes(channel, value_bytes),
+            ..Self::default()
+        }
+    }
+
     /// Proves what no single value shows.
     ///
     /// # Errors
@@ -97,6 +124,25 @@ impl Plan {
         let kinds = u32::try_from(self.messages().count()).unwrap_or(u32::MAX).saturating_add(3);
         self.step.saturating_mul(kinds.saturating_mul(self.repeats))
     }
+}
+
+/// Bytes of a server's frame with a message of the load generator.
+fn frame_bytes(channel: &str, value_bytes: usize) -> usize {
+    let mut value = Vec::new();
+    // As long as in a real run: a number of a few digits, ns since 1970.
+    payload::write(&mut value, 10_000, 1_700_000_000_000_000_000, channel, value_bytes);
+    let mut frame = Vec::new();
+    let message = Message {
+        channel,
+        epoch: &Epoch::of("cluster", b"topic"),
+        partition: 0,
+        offset: 100_000,
+        ts_ms: 1_700_000_000_000,
+        value: Some(&value),
+        headers: &[],
+    };
+    message::message(&mut frame, &message, Payload::Json);
+    frame.len()
 }
 
 /// A figure over all repeats.

@@ -85,6 +85,16 @@ fn only_what_the_server_would_send_at_once_is_measured() {
 }
 
 #[test]
+fn a_run_is_compared_with_its_own_size_and_number() {
+    let target = crate::plan::Target::parse("ws://127.0.0.1:1/ws").unwrap();
+    let run = crate::Plan { clients: 700, channels: 20, ..crate::Plan::new(target) };
+    let plan = Plan::beside(&run);
+    assert_eq!(plan.connections, 700);
+    assert!((256 + 60..256 + 110).contains(&plan.frame_bytes), "{}", plan.frame_bytes);
+    assert_eq!(Plan::beside(&crate::Plan { clients: 99_999, ..run }).connections, 10_000);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (wrong, word) in [
         (Plan { connections: 0, ..Plan::default() }, "connections"),

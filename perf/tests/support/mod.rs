@@ -1,6 +1,9 @@
 //! A WebSocket server that knows what every client shall get, and does one thing wrong for one of them. It is
 //! made of tungstenite and threads and shares nothing with the real server or with our own framing.
 #![expect(clippy::unwrap_used, reason = "test code")]
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub(crate) mod bridge;
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
