@@ -62,6 +62,23 @@ pub(crate) fn time(ns: f64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A moment in ms since 1970 as `2026-01-31 13:07:05 UTC`.
+pub(crate) fn utc(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // The civil calendar in years that begin in March (Hinnant, chrono-compatible low-level date algorithms).
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +100,19 @@ mod tests {
         }
         assert_eq!((rounded(f64::NAN), rounded(f64::INFINITY)), (0.0, 0.0));
         assert_eq!(rounded(0.1).to_string(), "0.1");
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        for (unix_ms, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_599_999, "2024-12-31 23:59:59 UTC"),
+            (1_772_323_200_000, "2026-03-01 00:00:00 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc(unix_ms), text);
+        }
     }
 
     #[test]

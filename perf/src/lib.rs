@@ -30,6 +30,7 @@
 pub mod check;
 mod client;
 mod clock;
+pub mod compare;
 mod crew;
 mod error;
 pub mod feed;

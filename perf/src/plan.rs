@@ -227,22 +227,30 @@ impl Plan {
         keys
     }
 
-    /// Names by channel number, as the server makes them. Channels given by name are already that.
+    /// The name that the server's route makes of one key.
     ///
     /// # Errors
-    /// [`Error::Plan`]: the template cannot be read, or draws on what a key does not give.
-    pub fn channel_names(&self) -> Result<Vec<String>, Error> {
+    /// As of [`Self::channel_names`].
+    pub fn channel_name(&self, key: &str) -> Result<String, Error> {
         let refuse = |why: String| Error::Plan(format!("topic-channel {:?}: {why}", self.topic_channel));
         let template = Template::parse(&self.topic_channel).map_err(|error| refuse(error.to_string()))?;
         if self.topic_channel.contains("{partition}") || self.topic_channel.contains("{header:") {
             return Err(refuse("only {topic} and {key} can be foreseen here".to_owned()));
         }
         let mut name = String::new();
+        let fields = Fields { topic: &self.topic, partition: 0, key: Some(key.as_bytes()), headers: &[] };
+        template.render(&mut name, &fields).map_err(|miss| refuse(format!("key {key:?}: {miss:?}")))?;
+        Ok(name)
+    }
+
+    /// Names by channel number, as the server makes them. Channels given by name are already that.
+    ///
+    /// # Errors
+    /// [`Error::Plan`]: the template cannot be read, or draws on what a key does not give.
+    pub fn channel_names(&self) -> Result<Vec<String>, Error> {
         let mut names = self.names.clone();
         for key in &self.keys()[names.len()..] {
-            let fields = Fields { topic: &self.topic, partition: 0, key: Some(key.as_bytes()), headers: &[] };
-            template.render(&mut name, &fields).map_err(|miss| refuse(format!("key {key:?}: {miss:?}")))?;
-            names.push(name.clone());
+            names.push(self.channel_name(key)?);
         }
         Ok(names)
     }

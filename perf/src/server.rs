@@ -88,6 +88,12 @@ impl Metrics {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
     }
 
+    /// Takes in those of another text.
+    #[cfg(test)]
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// No sample.
     #[must_use]
     pub fn is_empty(&self) -> bool {

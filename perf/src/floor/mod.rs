@@ -381,4 +381,4 @@ fn measure_here(plan: Plan) -> Result<Floor, Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -415,9 +415,10 @@ fn busy(used: &ThreadTimes, seconds: f64) -> BTreeMap<String, f64> {
 }
 
 mod limit;
+pub(crate) mod page;
 pub(crate) mod table;
 
 pub use limit::Limit;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

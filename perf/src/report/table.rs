@@ -1,6 +1,9 @@
 //! The table at the end of a run, for people.
 
-use std::fmt::{self, Display, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Write},
+};
 
 use super::{Limit, Report};
 use crate::{
@@ -219,20 +222,26 @@ fn times(summary: &Summary) -> impl Display + '_ {
     Row(summary)
 }
 
-/// Threads by what they used, those of one name together.
-fn busy(threads: &std::collections::BTreeMap<String, f64>) -> String {
-    let mut by_name = std::collections::BTreeMap::<&str, f64>::new();
+/// Parts of threads, those of one name together.
+pub(crate) fn by_name(threads: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
+    let mut by_name = BTreeMap::new();
     for (thread, part) in threads {
         *by_name.entry(machine::name_of(thread)).or_default() += part;
     }
-    let mut sorted: Vec<(&str, f64)> = by_name.into_iter().filter(|(_, part)| *part >= 0.005).collect();
+    by_name
+}
+
+/// Threads by what they used.
+fn busy(threads: &BTreeMap<String, f64>) -> String {
+    let mut sorted: Vec<(&str, f64)> =
+        by_name(threads).into_iter().filter(|(_, part)| *part >= 0.005).collect();
     sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
     let shown: Vec<String> =
         sorted.iter().map(|(name, part)| format!("{name} {:.0} %", part * 100.0)).collect();
     if shown.is_empty() { "idle".to_owned() } else { shown.join(", ") }
 }
 
-fn list(counts: &std::collections::BTreeMap<String, u64>) -> String {
+fn list(counts: &BTreeMap<String, u64>) -> String {
     let shown: Vec<String> =
         counts.iter().map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
     shown.join(", ")
@@ -247,6 +256,6 @@ mod tests {
         let threads = [("rdk:broker1 7", 0.1), ("rdk:broker1 8", 0.2), ("shard-0 5", 0.9), ("main 1", 0.001)];
         let threads = threads.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
         assert_eq!(busy(&threads), "shard-0 90 %, rdk:broker1 30 %");
-        assert_eq!(busy(&std::collections::BTreeMap::new()), "idle");
+        assert_eq!(busy(&BTreeMap::new()), "idle");
     }
 }

@@ -2,8 +2,37 @@ use super::*;
 use crate::{
     plan::{Demands, Produce, ServerView, Target},
     schedule::Rate,
+    series::Recorder,
     server::{Metrics, Snapshot},
 };
+
+/// A run with something in every part of its report.
+pub(crate) fn sample() -> Report {
+    let admin = ServerView { pid: Some(1), admin: Some("127.0.0.1:8081".to_owned()) };
+    let demands = Demands { p99_ms_max: Some(50.0), ..Demands::default() };
+    let command = "uringcast bench --topic-channel '<{key}>' && true".to_owned();
+    let mut found = good();
+    (0..10).for_each(|ms| found.clients.broadcast.record(ms * 2_000_000));
+    let mut recorder = Recorder::new(found.grid);
+    for n in 0..30 {
+        recorder.latency(1_000_000_000 + n * 100_000_000, n * 1_000_000);
+        recorder.arrived(1_000_000_000 + n * 100_000_000, 1, 300);
+    }
+    found.clients.recorder = recorder;
+    for text in [
+        "uringcast_shard_deliveries_total{shard=\"0\"} 30\n",
+        "uringcast_shard_sends_total{shard=\"0\"} 10\n",
+    ] {
+        found.observed.end.metrics.extend(Metrics::read(text));
+    }
+    let threads = [("shard-0".to_owned(), 0.5), ("ingest".to_owned(), 0.1)].into();
+    let sample = Sample { shards: vec![0.5, 0.25], threads, messages_per_send: 3.0, ..Sample::default() };
+    found.samples = (1..4).map(|at| Sample { at_s: f64::from(at), ..sample.clone() }).collect();
+    found.clients.notices.insert("status <live>".to_owned(), 3);
+    let mut report = Report::new(&Plan { server: admin, demands, command, ..plan() }, found);
+    report.compare_to_floor(crate::floor::tests::floor([8_000.0, 8_030.0, 8_150.0, 9_110.0]));
+    report
+}
 
 fn plan() -> Plan {
     let produce = Produce {
