@@ -52,7 +52,7 @@ impl Report {
             return None;
         }
         let shards_busy: f64 = server.shards.iter().map(|shard| shard.busy).sum();
-        let shards_ns = ratio(shards_busy * server.seconds * 1e9, real(self.messages.measured));
+        let shards_ns = ratio(shards_busy * server.seconds * 1e9, server.deliveries);
         Some(Limit {
             messages_per_send: rounded(server.messages_per_send),
             floor_ns_per_delivery: rounded(floor_ns),

@@ -1,19 +1,28 @@
 //! `uringcast bench`: arguments become the load generator's plan; its report becomes a table, files and the exit code.
+//! Its subcommands measure what stands beside such a run, or compare several.
+
+mod bar;
+mod compare_runs;
+mod floor;
+mod latency;
+mod words;
 
 use std::{
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::Context;
 use perf::{
-    Moment, Plan, Report,
+    Plan, Report,
+    floor::Floor,
     plan::{Demands, Load, Produce, ServerView, Target},
     schedule::Rate,
 };
 
+use self::bar::Bar;
 use crate::serve::values::{self, Cores, Property};
 
 const LOAD: &str = "Load";
@@ -36,13 +45,19 @@ Exit codes: 0 passed; 1 failed, the last lines say why; 2 an argument is wrong.
 Examples:
   uringcast bench --producer --brokers localhost:9092 --topic trades --clients 1000 --rate 100
   uringcast bench --producer --topic bench --clients 12000 --channels 1000 --per-client 5 --rate 500 --broadcast-rate 4
-  uringcast bench --hold --clients 10000 --duration 60s";
+  uringcast bench --hold --clients 10000 --duration 60s
+  uringcast bench --producer --clients 2000 --poll-ms 1 --admin 127.0.0.1:8081 --with-floor --html run.html --json run.json
+  uringcast bench compare-runs before.json after.json --html both.html";
 
 /// Arguments of `uringcast bench`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group = clap::ArgGroup::new("load").required(true).args(["producer", "listen_only", "hold", "worker"]))]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Make the load, through Kafka
     #[arg(long, help_heading = LOAD)]
     producer: bool,
@@ -179,6 +194,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     json: Option<PathBuf>,
 
+    /// The report as a page of its own: summary, plots, tables, configuration
+    #[arg(long, value_name = "FILE", help_heading = RESULT)]
+    html: Option<PathBuf>,
+
+    /// First measure the kernel's own price on this machine (bench floor), and tell how close the server came
+    #[arg(long, requires = "admin", help_heading = RESULT)]
+    with_floor: bool,
+
     /// The latencies in the text format of HDR plotters
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     hgrm: Option<PathBuf>,
@@ -200,8 +223,25 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-/// Makes the run.
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+/// What else there is to measure, or to do with a measurement.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Measure the kernel's own price of sends, accepts and wake-ups on this machine.
+    Floor(floor::Args),
+    /// Measure one message at a time through an idle server, beside a bare consumer.
+    Latency(latency::Args),
+    /// Put reports of several runs side by side, with ratios.
+    CompareRuns(compare_runs::Args),
+}
+
+/// Makes the run, or what the subcommand says.
+pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
+    match args.command.take() {
+        Some(Command::Floor(args)) => return floor::run(args),
+        Some(Command::Latency(args)) => return latency::run(args),
+        Some(Command::CompareRuns(args)) => return compare_runs::run(args),
+        None => {}
+    }
     if args.worker {
         perf::serve_worker()?;
         return Ok(ExitCode::SUCCESS);
@@ -213,7 +253,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let report = if !args.quiet && std::io::stderr().is_terminal() {
+    let watched = !args.quiet && std::io::stderr().is_terminal();
+    let floor = args.with_floor.then(|| measure_floor(&plan, watched)).transpose()?;
+    let mut report = if watched {
         let mut bar = Bar::default();
         let report = perf::run(&plan, Some(&mut |moment| bar.show(&moment)));
         bar.clear();
@@ -221,18 +263,37 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         perf::run(&plan, None)?
     };
+    if let Some(floor) = floor {
+        report.compare_to_floor(floor);
+    }
     finish(&args, &report)
 }
 
-fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(report.table().as_bytes()).context("standard output")?;
-    for (path, text) in [(&args.json, Report::json as fn(&Report) -> String), (&args.hgrm, Report::hgrm)] {
-        if let Some(path) = path {
-            std::fs::write(path, text(report)).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+fn measure_floor(plan: &Plan, watched: bool) -> Result<Floor, perf::Error> {
+    let beside = perf::floor::Plan::beside(plan);
+    if watched {
+        eprintln!("the floor first, about {} s", beside.length().as_secs());
     }
+    perf::floor::measure(&beside)
+}
+
+fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
+    print(&report.table())?;
+    write(args.json.as_deref(), || report.json())?;
+    write(args.html.as_deref(), || report.page())?;
+    write(args.hgrm.as_deref(), || report.hgrm())?;
     Ok(if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("standard output")
+}
+
+/// To a file, if it was asked for.
+fn write(path: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, text()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn plan(args: &Args) -> Result<Plan, perf::Error> {
@@ -287,7 +348,7 @@ fn plan(args: &Args) -> Result<Plan, perf::Error> {
             per_cpu_second_min: args.per_cpu_min,
         },
         server: ServerView { admin: args.admin.as_deref().map(host_of), pid: args.server_pid },
-        command: command(std::env::args()),
+        command: words::command(std::env::args()),
         ..Plan::new(Target::parse(&args.url)?)
     })
 }
@@ -299,28 +360,6 @@ fn worker_command(processes: u32) -> Result<Vec<String>, perf::Error> {
     let program =
         std::env::current_exe().map_err(|error| perf::Error::Kernel(format!("this program: {error}")))?;
     Ok(vec![program.to_string_lossy().into_owned(), "bench".to_owned(), "--worker".to_owned()])
-}
-
-/// The command as a shell takes it, without the values of Kafka properties, which may be secret.
-fn command(argv: impl Iterator<Item = String>) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for word in argv {
-        let is_property = words.last().is_some_and(|last| last == "--kafka") || word.starts_with("--kafka=");
-        let shown = match word.rsplit_once('=') {
-            Some(_) if is_property => {
-                let key = word.trim_start_matches("--kafka=").split('=').next().unwrap_or_default();
-                if word.starts_with("--kafka=") { format!("--kafka={key}=...") } else { format!("{key}=...") }
-            }
-            Some(_) | None => word,
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-        words.push(if !shown.is_empty() && shown.chars().all(plain) {
-            shown
-        } else {
-            format!("'{}'", shown.replace('\'', "'\\''"))
-        });
-    }
-    words.join(" ")
 }
 
 /// `HOST:PORT` of an address that may be written as a URL.
@@ -336,46 +375,6 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     }
     let bare = text.bytes().all(|byte| byte.is_ascii_digit());
     if bare { values::time(&format!("{text}s")) } else { values::time(text) }
-}
-
-/// Progress on one line of a terminal.
-#[derive(Default)]
-struct Bar {
-    stage: &'static str,
-}
-
-const BAR_WIDTH: usize = 24;
-
-impl Bar {
-    fn show(&mut self, moment: &Moment) {
-        let mut err = std::io::stderr().lock();
-        if moment.stage != self.stage && !self.stage.is_empty() {
-            let _ = writeln!(err);
-        }
-        self.stage = moment.stage;
-        let _ = write!(err, "\r{}\x1b[K", line(moment));
-        let _ = err.flush();
-    }
-
-    fn clear(&self) {
-        if !self.stage.is_empty() {
-            let _ = writeln!(std::io::stderr().lock());
-        }
-    }
-}
-
-fn line(moment: &Moment) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
-    let full = ((moment.done.clamp(0.0, 1.0)) * 24.0).round() as usize;
-    let wrong = if moment.wrong > 0 { format!(", {} WRONG", moment.wrong) } else { String::new() };
-    format!(
-        "{:<11} [{}{}] {} connections, {} messages{wrong}",
-        moment.stage,
-        "#".repeat(full),
-        ".".repeat(BAR_WIDTH - full),
-        moment.ready,
-        moment.messages
-    )
 }
 
 #[cfg(test)]
@@ -418,6 +417,17 @@ mod tests {
     }
 
     #[test]
+    fn a_subcommand_needs_no_load_and_takes_none() {
+        for words in ["floor", "latency --count 5", "compare-runs a.json b.json"] {
+            assert!(parse(words).unwrap().command.is_some(), "{words}");
+        }
+        assert!(parse("--producer floor").is_err(), "a run or something else");
+        assert!(parse("--producer").unwrap().command.is_none());
+        assert!(parse("--producer --with-floor").is_err(), "the count of sends is in the metrics");
+        assert!(parse("--producer --with-floor --admin 127.0.0.1:8081").unwrap().with_floor);
+    }
+
+    #[test]
     fn times_are_seconds_unless_they_say_otherwise() {
         assert_eq!(time("60"), Ok(Duration::from_secs(60)));
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
@@ -426,36 +436,9 @@ mod tests {
     }
 
     #[test]
-    fn the_command_keeps_no_secret() {
-        let words = [
-            "uringcast",
-            "bench",
-            "--kafka",
-            "sasl.password=a=b",
-            "--kafka=ssl.key=x",
-            "--topic-channel",
-            "{key}.t",
-        ];
-        assert_eq!(
-            command(words.into_iter().map(str::to_owned)),
-            "uringcast bench --kafka sasl.password=... --kafka=ssl.key=... --topic-channel '{key}.t'"
-        );
-    }
-
-    #[test]
     fn the_admin_address_may_be_a_url() {
         for text in ["127.0.0.1:8081", "http://127.0.0.1:8081", "http://127.0.0.1:8081/metrics"] {
             assert_eq!(host_of(text), "127.0.0.1:8081");
         }
-    }
-
-    #[test]
-    fn progress_is_one_line_of_constant_width() {
-        let moment = Moment { stage: "load", done: 0.5, ready: 3, messages: 9, wrong: 0 };
-        assert_eq!(line(&moment), "load        [############............] 3 connections, 9 messages");
-        assert!(
-            line(&Moment { done: 7.0, wrong: 2, ..moment })
-                .ends_with("[########################] 3 connections, 9 messages, 2 WRONG")
-        );
     }
 }

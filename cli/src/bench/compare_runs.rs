@@ -1,0 +1,74 @@
+//! `uringcast bench compare-runs`: reports of several runs side by side.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use perf::{
+    Report,
+    compare::{Comparison, Run},
+};
+
+use super::{print, write};
+
+/// Arguments of `uringcast bench compare-runs`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Reports that bench --json wrote; the others are compared with the first
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    files: Vec<PathBuf>,
+
+    /// The comparison as a page of its own, with the plots over each other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// Compares. That one run is worse is no failure.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runs = args.files.iter().map(|file| read(file)).collect::<anyhow::Result<_>>()?;
+    let comparison = Comparison::new(runs);
+    print(&comparison.table())?;
+    write(args.html.as_deref(), || comparison.page())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> anyhow::Result<Run> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let report: Report = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a report of uringcast bench", file.display()))?;
+    let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    Ok(Run { name, report })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn two_files_at_least() {
+        assert!(Cli::try_parse_from(["compare-runs", "a.json"]).is_err());
+        let args = Cli::try_parse_from(["compare-runs", "a.json", "b.json", "c.json", "--html", "x.html"])
+            .unwrap()
+            .args;
+        assert_eq!((args.files.len(), args.html), (3, Some("x.html".into())));
+    }
+
+    #[test]
+    fn what_is_no_report_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("other.json");
+        std::fs::write(&file, "{}").unwrap();
+        assert!(format!("{:#}", read(&file).unwrap_err()).contains("other.json is not a report"));
+        assert!(format!("{:#}", read(&dir.path().join("none")).unwrap_err()).contains("cannot read"));
+    }
+}
