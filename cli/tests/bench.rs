@@ -1,7 +1,6 @@
 //! `uringcast bench` and `uringcast produce` as programs: exit codes, files, worker processes, records.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-#[allow(dead_code, reason = "each of its users needs a part")]
 #[path = "../../perf/tests/support/mod.rs"]
 mod support;
 
