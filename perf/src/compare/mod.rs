@@ -78,8 +78,11 @@ impl Row {
 type Of = fn(&Report) -> Option<f64>;
 
 /// Everything that is compared.
-const FIGURES: [(&str, Better, Of); 26] = [
-    ("connections ready", Better::More, |run| count(run.connections.ready)),
+const FIGURES: [(&str, Better, Of); 27] = [
+    ("connections ready", Better::Neither, |run| count(run.connections.ready)),
+    ("connections failed or closed", Better::Less, |run| {
+        count(run.connections.failed + run.connections.closes.values().sum::<u64>())
+    }),
     ("connected to subscribed p99, ms", Better::Less, |run| percentile(&run.connections.subscribe, 99.0)),
     ("messages lost", Better::Less, |run| count(run.messages.checks.lost)),
     ("messages repeated or disordered", Better::Less, |run| {
@@ -176,10 +179,9 @@ impl Comparison {
     pub fn differences(&self) -> Vec<(&'static str, Vec<String>)> {
         let rows = |report: &Report| {
             // Each run has its own: these are figures, not conditions.
-            let own = ["busy", "stolen by the hypervisor", "begun"];
-            let mut rows = configuration(report);
-            rows.extend(machine(report).into_iter().filter(|(name, _)| !own.contains(name)));
-            rows
+            let own = ["busy", "stolen by the hypervisor", "begun", "demands"];
+            let rows = configuration(report).into_iter().chain(machine(report));
+            rows.filter(|(name, _)| !own.contains(name)).collect()
         };
         let all: Vec<Vec<(&'static str, String)>> = self.runs.iter().map(|run| rows(&run.report)).collect();
         let mut names: Vec<&'static str> = Vec::new();

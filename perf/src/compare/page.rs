@@ -65,7 +65,7 @@ impl Comparison {
         let differences: Vec<String> = self
             .differences()
             .into_iter()
-            .map(|(name, values)| format!("{name} differs: {}", values.join("; ")))
+            .map(|(name, values)| format!("not the same for all: {name} ({})", values.join("; ")))
             .collect();
         parts::notes(out, "warn", &differences)
     }

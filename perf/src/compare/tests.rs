@@ -71,7 +71,9 @@ fn the_page_carries_all_reports_and_draws_their_lines() {
     let comparison = two();
     let parsed = parse(&comparison.page());
     parsed.assert_self_contained();
-    for id in ["summary", "percentiles", "latency", "throughput", "sends", "cpu", "connect", "command"] {
+    for id in
+        ["summary", "percentiles", "latency", "throughput", "sends", "cpu", "connect", "memory", "command"]
+    {
         assert!(parsed.ids.iter().any(|found| found == id), "no section {id}");
     }
     let data = parsed.data();
@@ -80,7 +82,7 @@ fn the_page_carries_all_reports_and_draws_their_lines() {
         let expected: serde_json::Value = serde_json::from_str(&run.report.json()).unwrap();
         assert_eq!(data["reports"][number]["report"], expected);
     }
-    assert!(parsed.text.contains("1.50x better") && parsed.text.contains("rate differs"));
+    assert!(parsed.text.contains("1.50x better") && parsed.text.contains("not the same for all: rate (10"));
 }
 
 #[test]

@@ -76,8 +76,8 @@ const STEPS: [i64; 6] = [10, 15, 20, 30, 50, 70];
 /// Counts bare, server and difference by length; without the empty bins at both ends.
 pub(super) fn bins(times: [&[i64]; 3]) -> Vec<Bin> {
     let mut edges = vec![0];
-    // From a microsecond to a hundred seconds and beyond.
-    let mut decade = 100;
+    // From ten microseconds to a hundred seconds and beyond.
+    let mut decade = 1_000;
     while decade < 10_000_000_000 {
         edges.extend(STEPS.map(|step| step * decade));
         decade *= 10;
@@ -128,12 +128,12 @@ mod tests {
 
     #[test]
     fn every_time_is_in_one_bin() {
-        let bare = [1_499, 1_500, 1_999, i64::MAX];
+        let bare = [14_999, 15_000, 19_999, i64::MAX];
         let bins = bins([&bare, &[], &[-1, i64::MIN, 0]]);
         assert_eq!(bins.first().map(|bin| (bin.from_ns, bin.below_ns, bin.difference)), Some((None, 0, 2)));
-        assert_eq!(bins[1], Bin { from_ns: Some(0), below_ns: 1_000, bare: 0, server: 0, difference: 1 });
+        assert_eq!(bins[1], Bin { from_ns: Some(0), below_ns: 10_000, bare: 0, server: 0, difference: 1 });
         let of = |from_ns| bins.iter().find(|bin| bin.from_ns == Some(from_ns)).unwrap().bare;
-        assert_eq!((of(1_000), of(1_500), of(2_000)), (1, 2, 0));
+        assert_eq!((of(10_000), of(15_000), of(20_000)), (1, 2, 0));
         assert_eq!(bins.last().unwrap().bare, 1);
         assert_eq!(bins.iter().map(|bin| bin.bare + bin.server + bin.difference).sum::<u64>(), 7);
         assert!(bins.windows(2).all(|pair| Some(pair[0].below_ns) == pair[1].from_ns));

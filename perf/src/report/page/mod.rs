@@ -32,7 +32,7 @@ pub(crate) struct Plot {
 }
 
 /// The plots, in the order of the page.
-pub(crate) const PLOTS: [Plot; 6] = [
+pub(crate) const PLOTS: [Plot; 7] = [
     Plot {
         name: "percentiles",
         title: "Latency by percentile",
@@ -69,6 +69,13 @@ pub(crate) const PLOTS: [Plot; 6] = [
         half: true,
         logarithmic: false,
     },
+    Plot {
+        name: "memory",
+        title: "Memory over time",
+        note: "both ends of loopback connections are in the buffers",
+        half: true,
+        logarithmic: false,
+    },
 ];
 
 impl Report {
@@ -93,12 +100,8 @@ impl Report {
         parts::notes(out, "fail", &self.failures)?;
         parts::notes(out, "warn", &self.warnings)?;
         tiles::write(out, self)?;
-        let [percentiles, latency, throughput, sends, cpu, connect] = &PLOTS;
-        for plot in [percentiles, latency, throughput, sends, cpu] {
-            parts::plot(out, plot)?;
-        }
+        PLOTS.iter().try_for_each(|plot| parts::plot(out, plot))?;
         tables::threads(out, self)?;
-        parts::plot(out, connect)?;
         tables::loss(out, self)?;
         tables::times(out, self)?;
         if let Some(floor) = &self.floor {

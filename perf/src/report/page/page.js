@@ -14,7 +14,7 @@ function number(value) {
 }
 const trim = (value, digits) => String(Number(value.toPrecision(digits)));
 const percent = p => `${Number(p.toPrecision(8))} %`;
-const seconds = s => `${trim(s, 4)} s`;
+const seconds = s => `${trim(s, 3)} s`;
 
 // Round places for ticks: 1, 2 or 5 times a power of ten apart.
 function ticks(max, count) {
@@ -27,7 +27,7 @@ function ticks(max, count) {
 function scale(values, log, count) {
   const top = Math.max(...values, 0);
   if (!log || top <= 0) {
-    const places = ticks(top > 0 ? top * 1.04 : 1, count), max = Math.max(top * 1.04, places[places.length - 1]) || 1;
+    const places = ticks(top > 0 ? top * 1.1 : 1, count), max = Math.max(top * 1.1, places[places.length - 1]) || 1;
     return { at: v => v / max, places };
   }
   const least = Math.min(...values.filter(v => v > 0));
@@ -71,7 +71,7 @@ function draw(figure, spec) {
     svg += `<text x="${fixed(x)}" y="${height - bottom + 15}" text-anchor="middle">${text}</text>`;
   }
   svg += `<line class="axis" x1="${left}" x2="${width - right}" y1="${height - bottom}" y2="${height - bottom}"/>`
-    + `<text x="${left - 6}" y="${top - 6}" text-anchor="end">${spec.y.label}</text>`;
+    + `<text x="0" y="${top - 7}">${spec.y.label}</text>`;
   if (spec.x.label) svg += `<text x="${width - right}" y="${height - 3}" text-anchor="end">${spec.x.label}</text>`;
   for (const [at, name] of shown)
     svg += `<line class="limit" x1="${left}" x2="${width - right}" y1="${fixed(py(at))}" y2="${fixed(py(at))}"/>`
@@ -131,8 +131,9 @@ const sampled = (run, of) => run.report.series.samples.map((s, n, all) =>
 // Lines of one run by name, or of several by run; the first kind of each run is solid, the second dashed.
 function lines(kinds) {
   if (!several) return kinds.map(([name, points, style], n) => ({ name, color: color(n), points: points(runs[0]), ...style }));
-  return runs.flatMap((run, n) => kinds.filter(([, , style]) => style && style.both).map(([name, points, style], k) =>
-    ({ name: kinds.length > 1 ? `${run.name} ${name}`.trim() : run.name, color: color(n), dash: k ? '2 4' : '', step: style.step, points: points(run) })));
+  const both = kinds.filter(([, , style]) => style && style.both);
+  return runs.flatMap((run, n) => both.map(([name, points, style], k) =>
+    ({ name: both.length > 1 ? `${run.name} ${name}` : run.name, color: color(n), dash: k ? '2 4' : '', step: style.step, points: points(run) })));
 }
 const known = points => points.some(p => p[1] > 0) ? points : [];
 
@@ -149,13 +150,13 @@ const plots = {
     const max = Math.max(1, ...all.flatMap(line => line.points.map(p => p[0])));
     const places = [[0, '0 %'], [-Math.log10(0.5), '50 %']];
     for (let nines = 1; nines <= max; nines++) places.push([nines, percent(100 - 10 ** (2 - nines))]);
-    const limits = several ? [] : [[runs[0].report.plan.demands.p99_ms_max, 'p99 at most']].filter(([ms]) => ms);
+    const limits = several ? [] : [runs[0].report.plan.demands.p99_ms_max].filter(ms => ms).map(ms => [ms, `p99 at most ${ms} ms`]);
     return { lines: all, height: 320, limits, x: { max, places, text: x => `${percent(100 - 100 * 10 ** -x)} are not longer`, label: '' },
       y: { label: 'ms', unit: 'ms', text: number, log }, none: 'no latency was measured' };
   },
   latency(log) {
-    const ls = lines([['p50', run => interval(run, 'p50_ms'), { both: true }], ['p99', run => interval(run, 'p99_ms'), { both: true }],
-      ['p90', run => interval(run, 'p90_ms')], ['longest', run => interval(run, 'max_ms'), { color: 'var(--faint)', dash: '2 3' }]]);
+    const ls = lines([['p50', run => interval(run, 'p50_ms'), { both: true }], ['p90', run => interval(run, 'p90_ms'), { color: color(2) }],
+      ['p99', run => interval(run, 'p99_ms'), { both: true, color: color(1) }], ['longest', run => interval(run, 'max_ms'), { color: 'var(--faint)', dash: '2 3' }]]);
     for (const line of ls) line.points = line.points.filter(p => p[1] > 0);
     return { lines: ls, ...time(ls), y: { label: 'ms', unit: 'ms', text: number, log } };
   },
@@ -179,6 +180,12 @@ const plots = {
     if (!several) kinds.push(['stolen by the hypervisor', run => known(sampled(run, s => s.steal_percent)), { color: 'var(--bad)', dash: '2 3' }]);
     const ls = lines(kinds);
     return { lines: ls, ...time(ls), y: { label: '% of a core', unit: '%', text: number }, none: 'no thread was looked at' };
+  },
+  memory() {
+    const mib = bytes => bytes / 2 ** 20;
+    const ls = lines([['server', run => known(sampled(run, s => mib(s.resident_bytes))), { both: true }],
+      ['TCP buffers of the machine', run => known(sampled(run, s => mib(s.tcp_bytes))), { dash: '3 3' }]]);
+    return { lines: ls, ...time(ls), y: { label: 'MiB', unit: 'MiB', text: number }, none: 'the server was not looked at' };
   },
   connect() {
     const ready = run => {

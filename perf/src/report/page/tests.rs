@@ -100,6 +100,7 @@ fn every_section_is_there_and_nothing_comes_from_outside() {
         "cpu",
         "threads",
         "connect",
+        "memory",
         "loss",
         "times",
         "floor",
