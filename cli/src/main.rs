@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod bench;
+mod check;
 mod demo;
 mod echo;
 mod one_dash;
@@ -19,6 +20,8 @@ mod serve;
 enum Command {
     /// Serve Kafka topics to WebSocket clients.
     Serve(Box<serve::Args>),
+    /// Tell what this host and the brokers lack for the settings of serve.
+    Check(Box<check::Args>),
     /// Load a server with clients and messages, and check every message.
     Bench(Box<bench::Args>),
     /// Send records to Kafka: lines of standard input, a checkable load, or a market.
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
         Command::Serve(mut args) => {
             args.set_file_routes(layered.routes);
             serve::run(*args)
+        }
+        Command::Check(mut args) => {
+            args.set_file_routes(layered.routes);
+            check::run(*args)
         }
         Command::Bench(args) => bench::run(*args),
         Command::Produce(args) => produce::run(*args),

@@ -9,7 +9,8 @@ mod process;
 
 use std::{collections::HashMap, path::Path, process::Command, time::Duration};
 
-use process::{Server, get, upgraded, uringcast};
+use kafka::{NewRecord, Producer, ProducerOptions, Settings};
+use process::{Server, bare, get, upgraded, uringcast};
 
 /// A Kafka of its own, in a folder of its own. Stopped and deleted when dropped.
 struct Kafka {
@@ -66,13 +67,15 @@ fn a_real_broker_is_used_refused_lost_and_found() {
     a_missing_topic_is_named_and_picked_up(&kafka);
     a_wrong_password_and_a_wrong_ca_are_named(&kafka);
     secrets_come_from_files(&kafka);
+    check_tells_all_of_it_beforehand(&kafka);
     a_lost_broker_keeps_the_clients(&kafka);
 }
 
 fn a_missing_topic_is_named_and_picked_up(kafka: &Kafka) {
-    let server =
+    let mut server =
         Server::start(uringcast(&["--route", "later={key}"]).args(["--brokers", &kafka.env["BROKERS"]]));
-    // The reason may be there a moment before the rest has started.
+    // The door opens a moment after /health calls it ready.
+    server.wait_for("ready");
     let health = wait_for_health(&server, "\"degraded\"");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
     assert!(health.contains("topic_unknown") && health.contains("\"later\""), "{health}");
@@ -85,6 +88,12 @@ fn a_missing_topic_is_named_and_picked_up(kafka: &Kafka) {
 
 /// A server on the SASL_SSL listener with one property changed.
 fn secured(kafka: &Kafka, change: &str) -> Server {
+    let mut command = uringcast(&["--route", "later={key}"]);
+    Server::start(command.args(credentials(kafka, change)))
+}
+
+/// Flags for the SASL_SSL listener, one property changed.
+fn credentials(kafka: &Kafka, change: &str) -> Vec<String> {
     let properties = [
         "security.protocol=SASL_SSL".to_owned(),
         "sasl.mechanism=SCRAM-SHA-512".to_owned(),
@@ -93,12 +102,8 @@ fn secured(kafka: &Kafka, change: &str) -> Server {
         format!("ssl.ca.location={}", kafka.env["CA"]),
         change.to_owned(),
     ];
-    let mut command = uringcast(&["--route", "later={key}"]);
-    command.args(["--brokers", &kafka.env["SASL_BROKERS"]]);
-    for property in &properties {
-        command.args(["--kafka", property]);
-    }
-    Server::start(&mut command)
+    let flags = properties.into_iter().flat_map(|property| ["--kafka".to_owned(), property]);
+    flags.chain(["--brokers".to_owned(), kafka.env["SASL_BROKERS"].clone()]).collect()
 }
 
 fn a_wrong_password_and_a_wrong_ca_are_named(kafka: &Kafka) {
@@ -122,6 +127,38 @@ fn secrets_come_from_files(kafka: &Kafka) {
     let server = secured(kafka, &format!("sasl.password=@file:{}", path.display()));
     wait_for_health(&server, "\"ready\"");
     drained(server);
+}
+
+fn check_tells_all_of_it_beforehand(kafka: &Kafka) {
+    let check = |topic: &str, change: &str| {
+        let mut command = bare(&["check", "--lb-addr", "127.0.0.1:0", "--admin-addr", "none"]);
+        command.args(["--route", &format!("{topic}={{key}}"), "--max-connections", "100"]);
+        let output = command.args(credentials(kafka, change)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.contains(&kafka.env["SASL_PASSWORD"]), "it shows a password");
+        (output.status.code(), text)
+    };
+    let same = format!("sasl.username={}", kafka.env["SASL_USER"]);
+    let (code, text) = check("later", &same);
+    assert!(code == Some(0) && text.contains("later: 1 partitions"), "{text}");
+    // A real broker gives topics ids.
+    assert!(!text.contains("topic_id"), "{text}");
+    let (code, text) = check("never", &same);
+    assert!(code == Some(1) && text.contains("never: the cluster has no such topic"), "{text}");
+    let wrong_ca = format!("ssl.ca.location={}", kafka.env["WRONG_CA"]);
+    for (change, said) in [("sasl.password=wrong", "uthentication"), (&wrong_ca, "certificate")] {
+        let (code, text) = check("later", change);
+        assert!(code == Some(1) && text.contains("STOP  brokers") && text.contains(said), "{text}");
+        assert!(text.contains("user, password, certificate or mechanism"), "{text}");
+    }
+    // A record from the future: ten minutes, for brokers refuse an hour.
+    let producer = Producer::new(&Settings::new(&kafka.env["BROKERS"]), &ProducerOptions::default()).unwrap();
+    let ahead_ms = i64::try_from(engine::clock::Now::read().unix_ms).unwrap() + 600_000;
+    let record = NewRecord { value: Some(b"1"), ts_ms: Some(ahead_ms), ..NewRecord::default() };
+    producer.send(&producer.target("later").unwrap(), &record).unwrap();
+    producer.flush(Duration::from_secs(20)).unwrap();
+    let (code, text) = check("later", &same);
+    assert!(code == Some(0) && text.contains("warn  clock") && text.contains("partition 0"), "{text}");
 }
 
 fn a_lost_broker_keeps_the_clients(kafka: &Kafka) {

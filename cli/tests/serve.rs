@@ -11,7 +11,7 @@ use std::{
 };
 
 use kafka::MockCluster;
-use process::{ROUTE, Server, ended, get, upgraded, uringcast};
+use process::{ROUTE, Server, ended, forbid_io_uring, get, upgraded, uringcast};
 
 #[test]
 fn a_wrong_setting_is_exit_code_2_and_named() {
@@ -75,19 +75,6 @@ fn a_kernel_without_io_uring_is_exit_code_1_and_named() {
         assert_eq!(code, 1, "{text}");
         assert!(text.contains("io_uring") && text.contains(said), "{text}");
     }
-}
-
-/// From now on io_uring_setup(2) fails in this thread and its children.
-fn forbid_io_uring(errno: i32) {
-    let errno = u32::try_from(errno).unwrap();
-    let filter = seccompiler::SeccompFilter::new(
-        [(libc::SYS_io_uring_setup, Vec::new())].into(),
-        seccompiler::SeccompAction::Allow,
-        seccompiler::SeccompAction::Errno(errno),
-        std::env::consts::ARCH.try_into().unwrap(),
-    );
-    let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
-    seccompiler::apply_filter(&program).unwrap();
 }
 
 #[test]

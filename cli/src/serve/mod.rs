@@ -54,7 +54,13 @@ pub(crate) fn prepare(log_level: &str, handle: engine::server::Handle) -> anyhow
     Ok(signals::install(handle)?)
 }
 
-fn refused(text: &str) -> ExitCode {
+/// The engine's settings of these arguments, checked.
+pub(crate) fn settings(args: Args) -> Result<engine::config::Config, String> {
+    config::config(args)
+}
+
+/// A setting is wrong: says so, and gives the exit code.
+pub(crate) fn refused(text: &str) -> ExitCode {
     eprintln!("uringcast: {text}");
     ExitCode::from(WRONG_SETTING)
 }

@@ -129,3 +129,16 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     stream.read_to_string(&mut text).unwrap();
     text
 }
+
+/// From now on io_uring_setup(2) fails in this thread and its children.
+pub(crate) fn forbid_io_uring(errno: i32) {
+    let errno = u32::try_from(errno).unwrap();
+    let filter = seccompiler::SeccompFilter::new(
+        [(libc::SYS_io_uring_setup, Vec::new())].into(),
+        seccompiler::SeccompAction::Allow,
+        seccompiler::SeccompAction::Errno(errno),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}

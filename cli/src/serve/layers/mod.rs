@@ -24,6 +24,8 @@ const ALIASES: [(&str, &str); 3] =
     [("max-connections", "WS_MAX_CONNECTIONS"), ("brokers", "KAFKA_BROKERS"), ("log-level", "LOG_LEVEL")];
 /// Tables of the file, and what the names in them begin with as flags.
 const TABLES: [(&str, &str); 2] = [("limits", "limit-"), ("slab", "slab-")];
+/// The commands that take settings from the environment and a file too; all have the flags of the first.
+const LAYERED: [&str; 2] = ["serve", "check"];
 /// Settings that add up over the layers instead of replacing each other; later ones win by property.
 const ADDING: &str = "kafka";
 
@@ -67,23 +69,29 @@ pub(crate) enum Failure {
     Text(String),
 }
 
-/// Parses `argv`, whose command `serve` takes settings from the environment and a file too. `variable` reads the
+/// Parses `argv`; the commands of [`LAYERED`] take settings from the environment and a file too. `variable` reads the
 /// environment.
 pub(crate) fn parse(
     command: Command,
     argv: &[OsString],
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Layered, Failure> {
-    let command =
-        command.mut_subcommand("serve", |serve| serve.args_override_self(true).mut_args(tell_variables));
+    let flags = flags(&command);
+    let tell = |arg: clap::Arg| {
+        let is_setting = arg.get_long().is_some_and(|flag| flags.contains_key(flag));
+        if is_setting { tell_variables(arg) } else { arg }
+    };
+    let command = LAYERED.iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |layered| layered.args_override_self(true).mut_args(tell))
+    });
     let typed = command.clone().ignore_errors(true).try_get_matches_from(argv);
-    let position = argv.iter().position(|argument| argument == "serve");
-    let serve = typed.as_ref().ok().and_then(|matches| matches.subcommand_matches("serve"));
-    let (Some(position), Some(serve)) = (position, serve) else {
+    let subcommand = typed.as_ref().ok().and_then(clap::ArgMatches::subcommand);
+    let layered = subcommand.filter(|(name, _)| LAYERED.contains(name));
+    let position = layered.and_then(|(name, _)| argv.iter().position(|argument| argument == name));
+    let (Some(position), Some((_, serve))) = (position, layered) else {
         let matches = command.try_get_matches_from(argv).map_err(|error| Failure::Clap(error, None))?;
         return Ok(Layered { matches, routes: Vec::new() });
     };
-    let flags = flags(&command);
     let from_variables = from_variables(&flags, variable)?;
     let path = serve.get_one::<PathBuf>("config").cloned().or_else(|| {
         from_variables
@@ -146,7 +154,7 @@ fn variables(flag: &str) -> impl Iterator<Item = String> {
 type Flags = BTreeMap<String, Id>;
 
 fn flags(command: &Command) -> Flags {
-    let serve = command.get_subcommands().find(|subcommand| subcommand.get_name() == "serve");
+    let serve = command.get_subcommands().find(|subcommand| subcommand.get_name() == LAYERED[0]);
     let arguments = serve.into_iter().flat_map(Command::get_arguments);
     arguments.filter_map(|arg| Some((arg.get_long()?.to_owned(), arg.get_id().clone()))).collect()
 }
