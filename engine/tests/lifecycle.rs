@@ -292,5 +292,7 @@ fn what_cannot_start_names_why() {
     let mut too_many = config(cluster.settings());
     too_many.limits.connections = 50_000_000;
     let error = refusal(too_many);
-    assert!(matches!(&error, Error::Kernel(text) if text.contains("shard 0")), "{error}");
+    // Of several shards any may be the first to say so.
+    let said = |text: &str| text.contains("the ring of shard ") && text.contains("descriptors");
+    assert!(matches!(&error, Error::Kernel(text) if said(text)), "{error}");
 }
