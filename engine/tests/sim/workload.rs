@@ -1,7 +1,10 @@
 //! One run: a random world, random work and disturbances, quiet, drain; everything from one seed.
 
+use std::collections::BTreeMap;
+
 use engine::{
     mail::{DataState, ToShard},
+    metrics::Kind,
     shard::Report,
     slab::Sizes,
 };
@@ -19,8 +22,16 @@ use crate::{
 /// Steps of a run's busy part.
 const STEPS: usize = 2_500;
 
+/// What a run was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) trace: Hash,
+    /// The shards' counters, summed up.
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+}
+
 /// Runs a seed to its end.
-pub(crate) fn run(seed: u64) -> Result<Hash, Wrong> {
+pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     let mut rng = Rng::new(seed);
     let plan = plan(&mut rng);
     let mut world = World::new(plan, rng.next());
@@ -30,7 +41,12 @@ pub(crate) fn run(seed: u64) -> Result<Hash, Wrong> {
     }
     settle(&mut world).map_err(|wrong| format!("in the quiet: {wrong}"))?;
     workload.drain(&mut world).map_err(|wrong| format!("in the drain: {wrong}"))?;
-    Ok(world.trace())
+    let mut counters = BTreeMap::new();
+    let all = world.seats.iter().flat_map(|seat| seat.metrics.list());
+    for (name, _, _, value) in all.filter(|(_, _, kind, _)| *kind == Kind::Counter) {
+        *counters.entry(name).or_default() += value;
+    }
+    Ok(Ran { trace: world.trace(), counters })
 }
 
 /// A world's sizes.
@@ -53,6 +69,7 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     let limits = &mut plan.limits;
     limits.channels_per_connection = rng.between(2, 12);
     limits.request_burst = *rng.pick(&[20, 100]);
+    limits.empty_channels = *rng.pick(&[3, 1_000_000, 1_000_000]);
     limits.own_bytes = *rng.pick(&[256, 4 << 10]);
     limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
     limits.blocked_timeout = std::time::Duration::from_secs(*rng.pick(&[4, 30]));
@@ -99,7 +116,7 @@ impl Workload {
                 let stale = DataState::Stale { lag_ms: self.rng.next() % 10_000 };
                 world.bus.state(if self.rng.chance(500) { stale } else { DataState::Live });
             }
-            12 if !world.full && world.source.is_empty() => self.hold_one_still(world)?,
+            12 => self.hold_one_still(world)?,
             _ => {}
         }
         world.check_bounds()
@@ -107,6 +124,10 @@ impl Workload {
 
     /// A shard that gets no time does not keep what is published from the clients of the others.
     fn hold_one_still(&mut self, world: &mut World) -> Result<(), Wrong> {
+        world.hand_over();
+        if world.full {
+            return Ok(());
+        }
         let held = self.rng.below(world.seats.len());
         for (shard, seat) in world.seats.iter_mut().enumerate() {
             seat.held_until_ns = if shard == held { world.now_ns + 200 * 1_000_000 } else { 0 };
@@ -172,7 +193,7 @@ impl Workload {
         match self.rng.below(30) {
             0 => "unknown".to_owned(),
             1 => "x".repeat(300) + ".a",
-            2 => "never seen.a".to_owned(),
+            2 => format!("never seen {}.a", self.rng.below(20)),
             3..=9 => "beta.all".to_owned(),
             number => {
                 let key = key(self.rng.below(6));

@@ -224,7 +224,9 @@ impl World {
         let id = self.next_client;
         self.next_client += 1;
         let limits = &self.plan.limits;
-        let checker = Checker::new(limits.channels_per_connection, limits.request_burst as usize, welcome);
+        let mut checker =
+            Checker::new(limits.channels_per_connection, limits.request_burst as usize, welcome);
+        checker.names_limited = limits.empty_channels < 1_000;
         let mut client = Client::new(id, shard, peer, checker, self.rng.split());
         first(&mut client);
         let leftover = if early { client.early_bytes() } else { Vec::new() };
