@@ -246,7 +246,9 @@ impl World {
     pub(crate) fn tick(&mut self, shard: usize) -> Result<bool, Wrong> {
         let now = self.now();
         let seat = &mut self.seats[shard];
-        seat.post();
+        if self.rng.chance(900) {
+            seat.post();
+        }
         let Some(running) = &mut seat.shard else { return Ok(false) };
         if now.mono_ns < seat.held_until_ns {
             return Ok(false);
@@ -255,7 +257,7 @@ impl World {
             Rest::No => Wait::No,
             Rest::Until { wait, due_ns } => {
                 let idle = running.ring().is_idle();
-                if idle && running.has_work() {
+                if idle && (running.has_work() || !seat.inbox.is_empty()) {
                     return Err(format!("shard {shard} sleeps and has work: a wake was lost"));
                 }
                 if idle && now.mono_ns < due_ns {
@@ -265,6 +267,14 @@ impl World {
             }
         };
         running.tick(|| now, wait).map_err(|error| format!("shard {shard}: {error}"))?;
+        if self.rng.chance(50) {
+            // Something is published between the shard's turn and its sleep: its bell is rung, and it is not asleep yet.
+            self.seats[shard].post();
+            self.hand_over();
+            self.answer();
+        }
+        let seat = &mut self.seats[shard];
+        let Some(running) = &mut seat.shard else { return Ok(false) };
         match running.idle() {
             Idle::No => seat.rest = Rest::No,
             Idle::Sleep(wait) => {

@@ -152,3 +152,27 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
         assert_eq!(client.checker.slow_gaps, 0, "nobody who takes bytes lags");
     }
 }
+
+/// Who has much to get does not keep the others waiting: it gets a part a turn.
+#[test]
+fn one_flush_is_bounded() {
+    let mut world = World::new(Plan::calm(), 9);
+    (world.source.value_bytes, world.source.keys) = (1_500, 2);
+    let at = client(&mut world, |client| {
+        client.set_window(16 << 20);
+        client.subscribe(&["beta.all"]);
+    });
+    world.source.produce(600, 1_000, &mut world.model);
+    world.hand_over();
+    let mut most = 0;
+    for _ in 0..100 {
+        let before = world.seats[0].metrics.sent_bytes.get();
+        let sends = world.seats[0].metrics.sends.get();
+        world.tick(0).expect("nothing is wrong");
+        let sends = world.seats[0].metrics.sends.get() - sends;
+        most = most.max((world.seats[0].metrics.sent_bytes.get() - before).checked_div(sends).unwrap_or(0));
+    }
+    pass_ms(&mut world, 10);
+    world.clients[at].checker.caught_up(&world.model).expect("everything");
+    assert!((60_000..=64 << 10).contains(&most), "{most} bytes in one send");
+}
