@@ -7,7 +7,10 @@
 //! - [`run()`] opens the clients ([`plan::Plan::threads`] with a ring each, in one process or several), waits
 //!   until all are subscribed, produces on schedule (or listens), waits for the last message, and gives a
 //!   [`Report`].
-//! - A [`Report`] has the figures, its [`Report::failures`], a table for people, JSON, and HDR percentiles.
+//! - A [`Report`] has the figures, the run over time ([`series`]), its [`Report::failures`], a table for people,
+//!   JSON, HDR percentiles, and a page with plots ([`Report::page`]). [`compare`] puts several side by side.
+//! - What stands beside a run: [`floor`] measures what the kernel alone costs on this machine, [`latency`]
+//!   what part of a message's way is the server's own.
 //!
 //! A latency is the time from when a message *should* have been handed to Kafka by the schedule until a
 //! client has it. A producer or a server that stalls therefore shows in every message that was due meanwhile

@@ -19,7 +19,7 @@ pub(crate) struct Recorder {
     last: Last,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Slot {
     received: u64,
     bytes: u64,
@@ -38,7 +38,8 @@ struct Last {
 impl Recorder {
     /// Makes room for all of a run.
     pub(crate) fn new(grid: Grid) -> Self {
-        Self { grid, slots: vec![Slot::default(); grid.count], last: Last::default() }
+        // Not `vec!`: that copies one, and a copy touches all of its memory.
+        Self { grid, slots: (0..grid.count).map(|_| Slot::default()).collect(), last: Last::default() }
     }
 
     /// Bytes came, and in them messages.
