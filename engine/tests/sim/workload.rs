@@ -39,6 +39,7 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     for step in 0..STEPS {
         workload.step(&mut world).map_err(|wrong| format!("step {step}: {wrong}"))?;
     }
+    ingest_goes_on(&mut world)?;
     settle(&mut world).map_err(|wrong| format!("in the quiet: {wrong}"))?;
     workload.drain(&mut world).map_err(|wrong| format!("in the drain: {wrong}"))?;
     let mut counters = BTreeMap::new();
@@ -357,6 +358,11 @@ impl Workload {
             if report != Report::default() || seat.load() != 0 || held != 0 {
                 return Err(format!("shard {shard}: {report:?}, load {}, {held} channels", seat.load()));
             }
+            let metrics = &seat.metrics;
+            let gauges = [&metrics.connections, &metrics.subscriptions, &metrics.channels, &metrics.blocked];
+            if gauges.into_iter().any(|gauge| gauge.get() != 0) {
+                return Err(format!("shard {shard} shows {:?}", seat.metrics));
+            }
         }
         Ok(())
     }
@@ -380,6 +386,20 @@ pub(crate) fn round(world: &mut World) -> Result<bool, Wrong> {
         any |= client.read(&world.model)?;
     }
     Ok(any)
+}
+
+/// Ingest waits for shards, never for peers: those who take nothing lag, or are reset.
+fn ingest_goes_on(world: &mut World) -> Result<(), Wrong> {
+    for seat in &mut world.seats {
+        seat.held_until_ns = 0;
+    }
+    // Far less than a blocked client is given.
+    for _ in 0..100 {
+        round(world)?;
+        world.advance_ms(1);
+    }
+    let waits = world.full || !world.source.is_empty();
+    if waits { Err(format!("ingest waits: {}", world.state())) } else { Ok(()) }
 }
 
 /// No more work and no more hindrance: in the end everybody who reads has everything.

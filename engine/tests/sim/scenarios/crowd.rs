@@ -176,3 +176,32 @@ fn one_flush_is_bounded() {
     world.clients[at].checker.caught_up(&world.model).expect("everything");
     assert!((60_000..=64 << 10).contains(&most), "{most} bytes in one send");
 }
+
+/// More clients stand in line than one turn flushes, and the floor comes before their turn.
+#[test]
+fn a_floor_does_not_pass_those_who_stand_in_line() {
+    let mut plan = Plan::calm();
+    plan.capacity = 600;
+    plan.sizes.bytes = 256 << 10;
+    let mut world = World::new(plan, 10);
+    for _ in 0..600 {
+        world.connect(0, false, false, |client| {
+            client.set_window(1 << 20);
+            client.subscribe(&["beta.all"]);
+        });
+    }
+    pass_ms(&mut world, 1_000);
+    for _ in 0..2 {
+        // The shard gets no time until the slab is full.
+        world.hand_over();
+        while !world.full {
+            world.source.produce(50, 1_000, &mut world.model);
+            world.hand_over();
+        }
+        pass_ms(&mut world, 10);
+    }
+    assert_eq!(world.seats[0].metrics.lagged.get(), 0, "nobody who takes bytes lags");
+    for client in &world.clients {
+        client.checker.caught_up(&world.model).expect("everything");
+    }
+}

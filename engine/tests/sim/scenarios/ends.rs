@@ -4,7 +4,10 @@ use engine::{mail::ToShard, shard::Report};
 use proto::ws::close::CloseCode;
 
 use super::{client, pass_ms, produce};
-use crate::world::{Plan, World};
+use crate::{
+    client::Reading,
+    world::{Plan, World},
+};
 
 fn is_empty(world: &World) -> bool {
     let report = world.seats[0]
@@ -85,6 +88,28 @@ fn a_stop_ends_at_once() {
     produce(&mut world, 10);
     world.write_to(0, ToShard::Stop);
     pass_ms(&mut world, 20);
+    assert!(world.seats[0].report.is_some(), "{}", world.state());
+    assert!(is_empty(&world), "{}", world.state());
+}
+
+/// A client whose answers are not taken is not read; when it is closed it is read again, or its end would not be seen.
+#[test]
+fn a_paused_client_is_told_of_the_drain_and_seen_to_go() {
+    let mut plan = Plan::calm();
+    plan.limits.own_bytes = 256;
+    let mut world = World::new(plan, 5);
+    let at = client(&mut world, |client| client.set_window(1_000));
+    world.clients[at].set_reading(Reading::Paused);
+    for _ in 0..60 {
+        world.clients[at].ping();
+    }
+    pass_ms(&mut world, 100);
+    world.write_to(0, ToShard::Drain { jitter_ms: 0 });
+    pass_ms(&mut world, 100);
+    assert_eq!(world.seats[0].load(), 1, "it has not taken its close");
+    world.clients[at].set_reading(Reading::All);
+    pass_ms(&mut world, 300);
+    assert_eq!(world.clients[at].last_close, Some(1001));
     assert!(world.seats[0].report.is_some(), "{}", world.state());
     assert!(is_empty(&world), "{}", world.state());
 }

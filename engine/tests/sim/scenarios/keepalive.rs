@@ -25,6 +25,19 @@ fn an_idle_client_whose_kernel_answers_is_kept() {
     assert!((8..=13).contains(&pings), "{pings} pings in 5 minutes");
 }
 
+/// Who speaks at every turn is asked at the next one all the same.
+#[test]
+fn a_client_that_speaks_is_pinged_on() {
+    let mut world = calm();
+    let at = client(&mut world, |_| {});
+    for _ in 0..300 {
+        world.clients[at].ping();
+        pass_ms(&mut world, 1_000);
+    }
+    let pings = world.clients[at].pinged;
+    assert!((8..=13).contains(&pings), "{pings} pings in 5 minutes");
+}
+
 #[test]
 fn a_client_that_is_silent_and_acknowledges_nothing_is_closed_after_its_grace() {
     let mut world = calm();
@@ -74,6 +87,59 @@ fn a_socket_that_takes_nothing_for_its_time_is_closed() {
     assert_eq!(world.seats[0].load(), 0);
     read(&mut world, at);
     assert!(!world.clients[at].is_open());
+}
+
+#[test]
+fn a_socket_that_took_something_has_its_time_from_then_on() {
+    let mut world = calm();
+    let at = client(&mut world, |client| {
+        client.subscribe(&["beta.all"]);
+        client.set_window(1_000);
+    });
+    world.clients[at].set_reading(Reading::Paused);
+    produce(&mut world, 400);
+    pass_ms(&mut world, 20_000);
+    let (client, model) = (&mut world.clients[at], &world.model);
+    client.read_up_to(400, model).unwrap();
+    pass_ms(&mut world, 29_000);
+    assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
+    pass_ms(&mut world, 2_000);
+    assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 1);
+}
+
+/// The notices of many channels are more than one flush; what is owed beside them comes behind the last.
+#[test]
+fn a_client_that_lags_in_many_channels_gets_every_notice_first() {
+    let mut plan = Plan::calm();
+    plan.limits.channels_per_connection = 1_000;
+    plan.sizes.bytes = 256 << 10;
+    let mut world = World::new(plan, 5);
+    let names: Vec<String> = (0..800).map(|number| format!("many {number}.a")).collect();
+    let at = client(&mut world, |client| {
+        client.set_window(200_000);
+        for names in names.chunks(200) {
+            client.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        client.subscribe(&["late.a"]);
+    });
+    world.clients[at].set_window(1_000);
+    world.clients[at].set_reading(Reading::Paused);
+    for number in 0..800 {
+        let key = format!("many {number}").into_bytes();
+        world.source.produce_one(0, Some(key), 1_000, &mut world.model);
+    }
+    for _ in 0..40 {
+        produce(&mut world, 50);
+    }
+    let lagged = world.seats[0].metrics.lagged.get();
+    assert!(lagged >= 700, "{lagged} lagged: {}", world.state());
+    world.source.produce_one(0, Some(b"late".to_vec()), 1_000, &mut world.model);
+    pass_ms(&mut world, 0);
+    world.clients[at].set_window(200_000);
+    read(&mut world, at);
+    pass_ms(&mut world, 1_000);
+    world.clients[at].checker.caught_up(&world.model).unwrap();
+    assert!(world.clients[at].checker.slow_gaps >= 700);
 }
 
 #[test]
