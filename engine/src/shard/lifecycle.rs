@@ -269,6 +269,12 @@ impl<R: Ring> Shard<R> {
             && self.inbox.is_empty()
             && self.letters.is_empty()
             // A stop does not wait for who is on the way: the accept ring finds the inbox gone and says goodbye itself.
-            && (matches!(self.drain, Drain::Stop) || self.load.load(Ordering::Acquire) == 0)
+            && (matches!(self.drain, Drain::Stop)
+                || self.load.load(Ordering::Acquire) == 0 && !self.waits_for_ingest())
+    }
+
+    /// A question is open: the number it will be answered with would be held for ever by a shard that has ended.
+    fn waits_for_ingest(&self) -> bool {
+        self.names.waits() && !self.ingest.inbox.is_disconnected()
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Name {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     by_name: HashMap<Arc<str>, Name, RandomState>,
+    /// Names asked for.
+    asked: usize,
 }
 
 impl Names {
@@ -27,9 +29,15 @@ impl Names {
         self.by_name.get_mut(name)
     }
 
+    /// Ingest has been asked for a name and has not answered.
+    pub(crate) fn waits(&self) -> bool {
+        self.asked > 0
+    }
+
     /// Notes that ingest is asked, for this connection.
     pub(crate) fn ask(&mut self, name: Arc<str>, key: Key) {
         self.by_name.insert(name, Name::Asked(vec![key]));
+        self.asked += 1;
     }
 
     /// Notes the number of a name.
@@ -40,7 +48,10 @@ impl Names {
     /// Forgets the name; gives who waits for it.
     pub(crate) fn forget(&mut self, name: &str) -> Vec<Key> {
         match self.by_name.remove(name) {
-            Some(Name::Asked(waiting)) => waiting,
+            Some(Name::Asked(waiting)) => {
+                self.asked -= 1;
+                waiting
+            }
             Some(Name::Held(_)) | None => Vec::new(),
         }
     }

@@ -244,6 +244,16 @@ impl World {
 
     /// Ticks the shard, if it would run now. True: it did.
     pub(crate) fn tick(&mut self, shard: usize) -> Result<bool, Wrong> {
+        let beside = self.rng.chance(50);
+        self.turn(shard, beside)
+    }
+
+    /// The same, and nobody else does anything.
+    pub(crate) fn tick_alone(&mut self, shard: usize) -> Result<bool, Wrong> {
+        self.turn(shard, false)
+    }
+
+    fn turn(&mut self, shard: usize, beside: bool) -> Result<bool, Wrong> {
         let now = self.now();
         let seat = &mut self.seats[shard];
         if self.rng.chance(900) {
@@ -267,7 +277,7 @@ impl World {
             }
         };
         running.tick(|| now, wait).map_err(|error| format!("shard {shard}: {error}"))?;
-        if self.rng.chance(50) {
+        if beside {
             // Something is published between the shard's turn and its sleep: its bell is rung, and it is not asleep yet.
             self.seats[shard].post();
             self.hand_over();

@@ -113,3 +113,25 @@ fn a_paused_client_is_told_of_the_drain_and_seen_to_go() {
     assert!(world.seats[0].report.is_some(), "{}", world.state());
     assert!(is_empty(&world), "{}", world.state());
 }
+
+/// A number that is on its way to a shard is given back before the shard ends.
+#[test]
+fn a_shard_with_an_open_question_ends_when_it_is_answered() {
+    let mut world = World::new(Plan::calm(), 6);
+    let at = world.connect(0, true, true, |client| client.subscribe(&["k2.a"])).expect("room");
+    world.clients[at].write_all();
+    let turns = |world: &mut World| {
+        for _ in 0..50 {
+            world.tick_alone(0).expect("nothing is wrong");
+            world.advance_ms(1);
+        }
+    };
+    turns(&mut world);
+    world.clients[at].leave();
+    world.write_to(0, ToShard::Drain { jitter_ms: 0 });
+    turns(&mut world);
+    assert_eq!(world.seats[0].load(), 0, "the client has gone");
+    assert!(world.seats[0].report.is_none(), "ingest has not answered");
+    pass_ms(&mut world, 100);
+    assert!(is_empty(&world) && world.seats[0].report.is_some(), "{}", world.state());
+}
