@@ -43,10 +43,11 @@ pub struct Upgrade {
 pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Option<(Upgrade, usize)>, Refusal> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
-    let head_len = match request.parse(bytes) {
-        Ok(Status::Complete(len)) if len <= bytes_max => len,
+    // Beyond the limit nothing is looked at: else the verdict would depend on how much came at once.
+    let head_len = match request.parse(&bytes[..bytes.len().min(bytes_max)]) {
+        Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) if bytes.len() < bytes_max => return Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
+        Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
         Err(error) => return Err(Refusal::Malformed(malformed(bytes, error))),
     };
     let upgrade = judge(&request)?;
@@ -55,7 +56,8 @@ pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Option<(Upgrade, usize)>,
 
 /// What is wrong with bytes that are not HTTP.
 fn malformed(bytes: &[u8], error: httparse::Error) -> &'static str {
-    if bytes.starts_with(&[0x16, 0x03]) {
+    // A TLS handshake record; by its first byte alone, for that is all that may have come.
+    if bytes.starts_with(&[0x16]) {
         return "TLS on a port without TLS";
     }
     match error {

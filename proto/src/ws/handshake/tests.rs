@@ -122,6 +122,9 @@ fn a_request_over_the_limit_is_refused_whole_or_not() {
     assert_eq!(parse(RFC.as_bytes(), RFC.len() - 1), Err(Refusal::TooLarge));
     assert_eq!(parse(&RFC.as_bytes()[..100], 100), Err(Refusal::TooLarge));
     assert_eq!(parse(&RFC.as_bytes()[..99], 100), Ok(None));
+    // What lies beyond the limit is not looked at, or the verdict would depend on how much came at once.
+    let wrong_beyond = b"GET / HTTP/1.1\r\nHost: a\r\n\0";
+    assert_eq!(parse(wrong_beyond, 20), Err(Refusal::TooLarge));
 }
 
 #[test]
