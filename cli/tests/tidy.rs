@@ -131,6 +131,8 @@ fn imports_follow_the_arrows() {
         let mine = files.iter().filter(|file| {
             file.path.starts_with(home) && (file.path.ends_with(".rs") || file.path.ends_with("Cargo.toml"))
         });
+        // A test that reads the seeds of fuzzing, and no part of the product.
+        let mine = mine.filter(|file| file.path != "proto/src/fuzz/tests.rs");
         for file in mine {
             for (number, line) in file.text.lines().enumerate() {
                 for word in words.iter().filter(|word| names(&code(line), word)) {
@@ -294,7 +296,9 @@ fn nothing_names_a_registry_or_a_machine() {
     ];
     let words: Vec<_> = registries.iter().chain(&places).map(|word| word.replace('%', "")).collect();
     let mut findings = Vec::new();
-    for file in tree().iter().filter(|file| file.path != "Cargo.lock" && !file.path.starts_with("perf/runs/"))
+    for file in tree()
+        .iter()
+        .filter(|file| !file.path.ends_with("Cargo.lock") && !file.path.starts_with("perf/runs/"))
     {
         for (number, line) in file.text.lines().enumerate() {
             for word in words.iter().filter(|word| line.contains(word.as_str())) {

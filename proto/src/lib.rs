@@ -85,6 +85,8 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod native;
 pub mod position;
 #[cfg(test)]

@@ -86,8 +86,7 @@ impl Client<'_> {
             | Event::ShutDown(_)
             | Event::Cancelled
             | Event::Closed(_)
-            | Event::OutQueue(_)
-            | Event::ResetOnClose(_) => connection.in_flight -= 1,
+            | Event::OutQueue(_) => connection.in_flight -= 1,
         }
         match event {
             Event::Received(buffer) => {
@@ -117,7 +116,7 @@ impl Client<'_> {
                 connection.phase = Phase::Closed;
                 self.open -= 1;
             }
-            Event::ShutDown(_) | Event::Cancelled | Event::OutQueue(_) | Event::ResetOnClose(_) => {}
+            Event::ShutDown(_) | Event::Cancelled | Event::OutQueue(_) => {}
         }
         self.close_if_over(index);
     }

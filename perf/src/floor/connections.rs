@@ -203,7 +203,6 @@ fn read(
                     | Event::Cancelled
                     | Event::Closed(_)
                     | Event::OutQueue(_)
-                    | Event::ResetOnClose(_)
                     | Event::Connected(_)) => return Err(fails(format!("{other:?}"))),
                 }
             }

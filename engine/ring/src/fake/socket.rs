@@ -37,8 +37,6 @@ pub(super) struct Socket {
     read_shut: bool,
     /// Our descriptor is closed.
     pub(super) closed: bool,
-    /// Our close is a RST.
-    pub(super) reset_on_close: bool,
     /// The peer was sent a RST.
     pub(super) peer_was_reset: bool,
 }
@@ -68,7 +66,6 @@ impl Socket {
             fin: false,
             read_shut: false,
             closed: false,
-            reset_on_close: false,
             peer_was_reset: false,
         }))
     }
@@ -129,14 +126,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Our descriptor is closed. Bytes that were not received make it a RST, and so does the wish for one; that drops
-    /// what has not arrived.
+    /// Our descriptor is closed. Bytes that were not received make it a RST.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.fin = true;
-        if !self.inbound.is_empty() || self.reset_on_close {
+        if !self.inbound.is_empty() {
             self.inbound.clear();
-            self.unacknowledged.clear();
             self.peer_was_reset = true;
         }
     }

@@ -4,6 +4,8 @@
 //! in the received bytes is unmasked in place and lent out of them; only what is cut by the end of the bytes,
 //! or fragmented, is collected in a side buffer, which is freed when its message has been given out.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod harness;
 mod header;
 mod held;
 mod violation;

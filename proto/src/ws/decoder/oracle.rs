@@ -1,53 +1,11 @@
 //! tungstenite as an independent opinion: the same bytes, in any cut, must give the same messages.
 
-use std::io::{self, Read, Write};
-
 use proptest::prelude::*;
-use tungstenite::protocol::{Role, WebSocket};
-use tungstenite::{Error, Message};
+use tungstenite::protocol::Role;
 
 use super::super::frame::put_masked;
-use super::tests::{Owned, feed};
+use super::harness::{Owned, feed, pieces, theirs};
 use super::*;
-
-/// Gives the bytes and then would block; swallows what is written.
-struct Stream<'a>(&'a [u8]);
-
-impl Read for Stream<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(into) }
-    }
-}
-
-impl Write for Stream<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What tungstenite reads, and whether it ended in a refusal.
-fn theirs(bytes: &[u8]) -> (Vec<Owned>, bool) {
-    let mut socket = WebSocket::from_raw_socket(Stream(bytes), Role::Server, None);
-    let mut events = Vec::new();
-    loop {
-        match socket.read() {
-            Ok(Message::Text(text)) => events.push(Owned::Text(text.to_string())),
-            Ok(Message::Binary(bytes)) => events.push(Owned::Binary(bytes.to_vec())),
-            Ok(Message::Ping(bytes)) => events.push(Owned::Ping(bytes.to_vec())),
-            Ok(Message::Pong(bytes)) => events.push(Owned::Pong(bytes.to_vec())),
-            Ok(Message::Close(frame)) => {
-                events.push(Owned::Close(frame.map(|frame| (frame.code.into(), frame.reason.to_string()))));
-                return (events, false);
-            }
-            Ok(Message::Frame(_)) => unreachable!("never read"),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return (events, false),
-            Err(_) => return (events, true),
-        }
-    }
-}
 
 /// A frame before it is written: first byte, payload, mask.
 type Raw = (u8, Vec<u8>, [u8; 4]);
@@ -100,19 +58,6 @@ fn stream(messages: &[Vec<Raw>]) -> Vec<u8> {
     bytes
 }
 
-fn pieces<'b>(bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
-    let (mut rest, mut pieces) = (bytes, Vec::new());
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, after) = rest.split_at((*size).min(rest.len()));
-        pieces.push(piece);
-        rest = after;
-    }
-    pieces
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -122,7 +67,7 @@ proptest! {
         sizes in prop::collection::vec(prop_oneof![1..20_usize, 1..5_000_usize], 1..20),
     ) {
         let bytes = stream(&messages);
-        let expected = theirs(&bytes);
+        let expected = theirs(&bytes, Role::Server, &Limits::default());
         let mut decoder = Decoder::default();
         let (events, violation) = feed(&mut decoder, pieces(&bytes, &sizes), &Limits::default());
         prop_assert_eq!(&events, &expected.0);

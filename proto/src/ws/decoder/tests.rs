@@ -1,56 +1,8 @@
 //! Each rule, its refusal, and the byte at which it comes.
 
+use super::harness::{Owned, feed};
 use super::*;
 use crate::random::Random;
-
-/// An event with its own bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owned {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<(u16, String)>),
-}
-
-impl From<Event<'_>> for Owned {
-    fn from(event: Event<'_>) -> Self {
-        match event {
-            Event::Text(text) => Self::Text(text.to_owned()),
-            Event::Binary(bytes) => Self::Binary(bytes.to_vec()),
-            Event::Ping(bytes) => Self::Ping(bytes.to_vec()),
-            Event::Pong(bytes) => Self::Pong(bytes.to_vec()),
-            Event::Close(close) => Self::Close(close.map(|(code, reason)| (code, reason.to_owned()))),
-        }
-    }
-}
-
-/// Feeds pieces, and after each checks that the decoder keeps its promises about memory.
-pub(super) fn feed<'p>(
-    decoder: &mut Decoder,
-    pieces: impl IntoIterator<Item = &'p [u8]>,
-    limits: &Limits,
-) -> (Vec<Owned>, Option<Violation>) {
-    let mut events = Vec::new();
-    for piece in pieces {
-        let mut piece = piece.to_vec();
-        let mut input = &mut piece[..];
-        loop {
-            match decoder.next(&mut input, limits) {
-                Ok(Some(event)) => events.push(event.into()),
-                Ok(None) => break,
-                Err(violation) => {
-                    assert!(input.is_empty() && decoder.held_bytes() == 0, "a violation ends the stream");
-                    return (events, Some(violation));
-                }
-            }
-        }
-        assert!(input.is_empty(), "`None` means that all is consumed");
-        assert!(decoder.held_bytes() <= limits.message_bytes_max + 512, "{}", decoder.held_bytes());
-        assert!(!decoder.is_idle() || decoder.held_bytes() == 0, "idle, and holds memory");
-    }
-    (events, None)
-}
 
 fn whole(bytes: &[u8]) -> (Vec<Owned>, Option<Violation>) {
     feed(&mut Decoder::default(), [bytes], &Limits::default())
