@@ -10,7 +10,7 @@
 //! - **Send** ([`Ring::send`]) takes a batch, hands the kernel the caller's bytes in place, and returns when every send
 //!   was taken in full, in part, or not at all. [`Outcome::Blocked`] asks for an [`Op::PollWritable`].
 //! - **Close** in this order: [`Op::CancelAll`] (or [`Op::Shutdown`]), wait for the end of the receive and of all else
-//!   in flight, then [`Op::Close`]. Closing under an armed receive would send no FIN and go on delivering (tried), so it
+//!   in flight, then [`Op::Close`]. [`Op::ResetOnClose`] before it takes back what the peer does not take. Closing under an armed receive would send no FIN and go on delivering (tried), so it
 //!   is a panic.
 //!
 //! The caller enters at least once a tick ([`Ring::enter`]), busy or not: the kernel's half of a completion runs there

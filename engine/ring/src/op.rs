@@ -42,6 +42,12 @@ pub enum Op {
         /// Where.
         slot: Slot,
     },
+    /// SO_LINGER of 0: the close of the slot will be a RST, and what the send queue still has is dropped with it. Else the
+    /// kernel goes on offering it to the peer, for as long as it takes or TCP_USER_TIMEOUT allows.
+    ResetOnClose {
+        /// Where.
+        slot: Slot,
+    },
     /// `connect(2)`, for the load generator.
     Connect {
         /// Where.
@@ -62,6 +68,7 @@ impl Op {
             | Self::CancelAll { slot }
             | Self::Close { slot }
             | Self::OutQueue { slot }
+            | Self::ResetOnClose { slot }
             | Self::Connect { slot, .. } => slot,
         }
     }
@@ -104,6 +111,8 @@ pub enum Event {
     Closed(Result<(), Errno>),
     /// Bytes in the send queue.
     OutQueue(Result<u32, Errno>),
+    /// The close will be a RST.
+    ResetOnClose(Result<(), Errno>),
     /// The connect is done.
     Connected(Result<(), Errno>),
 }

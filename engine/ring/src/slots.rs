@@ -85,7 +85,11 @@ impl SlotTable {
             Op::Close { .. } => {
                 assert!(state.ops == 0, "close of slot {} with {} ops in flight", slot.index, state.ops);
             }
-            Op::Shutdown { .. } | Op::CancelAll { .. } | Op::OutQueue { .. } | Op::Connect { .. } => {}
+            Op::Shutdown { .. }
+            | Op::CancelAll { .. }
+            | Op::OutQueue { .. }
+            | Op::ResetOnClose { .. }
+            | Op::Connect { .. } => {}
         }
     }
 
@@ -97,7 +101,11 @@ impl SlotTable {
             Op::Receive { .. } => state.receiving = true,
             Op::PollWritable { .. } => state.polling = true,
             Op::Close { .. } => state.closing = true,
-            Op::Shutdown { .. } | Op::CancelAll { .. } | Op::OutQueue { .. } | Op::Connect { .. } => {}
+            Op::Shutdown { .. }
+            | Op::CancelAll { .. }
+            | Op::OutQueue { .. }
+            | Op::ResetOnClose { .. }
+            | Op::Connect { .. } => {}
         }
     }
 

@@ -30,7 +30,7 @@ impl<R: Ring> Shard<R> {
             Event::Polled(polled) => self.polled(key, polled.is_err()),
             Event::OutQueue(queued) => self.out_queue(key, queued.unwrap_or(u32::MAX)),
             Event::Closed(_) => return self.closed(key),
-            Event::ShutDown(_) | Event::Cancelled | Event::Connected(_) => {}
+            Event::ShutDown(_) | Event::Cancelled | Event::ResetOnClose(_) | Event::Connected(_) => {}
         }
         self.op_done(key);
     }

@@ -21,7 +21,7 @@ impl<R: Ring> Shard<R> {
                 Timer::KeepAlive => self.keepalive_turn(key),
                 Timer::Grace => self.grace_over(key),
                 Timer::Blocked => self.blocked_timer(key),
-                Timer::Close => self.end(key, Why::Client),
+                Timer::Close => self.close_over(key),
             }
         }
         self.fired = fired;

@@ -3,6 +3,9 @@
 //! The end has an order (tried: closing a direct descriptor under an armed multishot receive sends no FIN and goes on
 //! delivering): the close frame is flushed, the FIN sent, the peer's end awaited for a bounded time; then whatever is in
 //! flight is cancelled, the last completion awaited, the descriptor closed, and only then the place is free.
+//!
+//! Who does not take what it was sent is reset instead: after a plain close the kernel would go on holding its send
+//! queue and offering it, for nobody.
 
 use std::sync::atomic::Ordering;
 
@@ -156,7 +159,15 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Ends a connection without further ado: nothing more is sent.
+    /// The time for the peer's answer to a close is over. If our close frame could not even leave, the socket is still
+    /// full.
+    pub(super) fn close_over(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        let why = if client.own.is_empty() { Why::Client } else { Why::Blocked };
+        self.end(key, why);
+    }
+
+    /// Ends a connection without further ado: nothing more is sent. Who is blocked is reset.
     pub(super) fn end(&mut self, key: Key, why: Why) {
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase < Phase::Ending) else {
             return;
@@ -173,9 +184,13 @@ impl<R: Ring> Shard<R> {
             self.leave_channels(key);
         }
         self.pump.forget(key.index());
+        let reset = why == Why::Blocked;
+        if reset {
+            self.push(Op::ResetOnClose { slot }, key);
+        }
         if ops > 0 {
             self.push(Op::CancelAll { slot }, key);
-        } else {
+        } else if !reset {
             self.close_descriptor(key);
         }
     }

@@ -75,7 +75,7 @@ fn a_socket_that_takes_nothing_is_closed_after_its_time() {
     assert_eq!(world.metrics.closed_by_blocked.get(), 1);
     // Its close frame cannot leave either: a moment later it is cut off.
     world.pass(2_500, |_| drop(moving.heard_of(100)));
-    assert!(stuck.peer.is_closed() && !moving.peer.is_closed());
+    assert!(stuck.peer.was_reset() && !moving.peer.is_closed());
     assert_eq!((world.metrics.connections.get(), world.shard.report().torn_bytes < 4_000), (2, true));
 }
 
@@ -118,8 +118,8 @@ fn above_the_limit_of_torn_bytes_the_largest_holder_is_reset() {
         client.peer.set_window(window);
     }
     assert_eq!(produce_to(&mut world, &mut reader, 1, 6_000), [0]);
-    let closed: Vec<bool> = slow.iter().map(|client| client.peer.is_closed()).collect();
-    assert_eq!(closed, [false, false, true, false]);
+    let reset: Vec<bool> = slow.iter().map(|client| client.peer.was_reset()).collect();
+    assert_eq!(reset, [false, false, true, false]);
     let torn_bytes = world.shard.report().torn_bytes;
     assert!((12_000..=15_000).contains(&torn_bytes), "{torn_bytes}");
     assert_eq!(

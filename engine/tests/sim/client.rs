@@ -69,6 +69,7 @@ pub(crate) struct Client {
     pub(crate) may_be_given_up: bool,
     /// It takes few bytes at a time.
     small_window: bool,
+    window_bytes: usize,
     half_closed: bool,
     pub(crate) end: End,
     /// The code of the close frame that came before the end.
@@ -100,6 +101,7 @@ impl Client {
             reading: Reading::All,
             may_be_given_up: false,
             small_window: false,
+            window_bytes: 64 << 10,
             half_closed: false,
             end: End::No,
             last_close: None,
@@ -366,6 +368,7 @@ impl Client {
     /// Stops and goes on acknowledging and reading.
     pub(crate) fn set_reading(&mut self, reading: Reading) {
         let Some(peer) = &mut self.peer else { return };
+        peer.set_window(self.window_bytes);
         match (self.reading, reading) {
             (Reading::Stalled, _) => peer.resume(),
             (_, Reading::Stalled) => peer.stall(),
@@ -380,7 +383,15 @@ impl Client {
         if let Some(peer) = &mut self.peer {
             peer.set_window(bytes);
         }
+        self.window_bytes = bytes;
         self.small_window |= bytes < 64 << 10;
+    }
+
+    /// Takes nothing more until [`Self::set_reading`].
+    pub(crate) fn shut_window(&mut self) {
+        if let Some(peer) = &mut self.peer {
+            peer.set_window(0);
+        }
     }
 
     pub(crate) fn pings_unanswered(&self) -> usize {

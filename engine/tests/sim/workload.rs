@@ -251,6 +251,9 @@ impl Workload {
         if client.reading != Reading::Never {
             let reading = [Reading::All, Reading::Some, Reading::Paused, Reading::Stalled];
             client.set_reading(reading[self.rng.weighted(&[50, 20, 20, 10])]);
+            if client.reading == Reading::Paused && self.rng.chance(300) {
+                client.shut_window();
+            }
         }
     }
 

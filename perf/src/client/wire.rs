@@ -86,7 +86,8 @@ impl Client<'_> {
             | Event::ShutDown(_)
             | Event::Cancelled
             | Event::Closed(_)
-            | Event::OutQueue(_) => connection.in_flight -= 1,
+            | Event::OutQueue(_)
+            | Event::ResetOnClose(_) => connection.in_flight -= 1,
         }
         match event {
             Event::Received(buffer) => {
@@ -116,7 +117,7 @@ impl Client<'_> {
                 connection.phase = Phase::Closed;
                 self.open -= 1;
             }
-            Event::ShutDown(_) | Event::Cancelled | Event::OutQueue(_) => {}
+            Event::ShutDown(_) | Event::Cancelled | Event::OutQueue(_) | Event::ResetOnClose(_) => {}
         }
         self.close_if_over(index);
     }

@@ -203,6 +203,7 @@ fn read(
                     | Event::Cancelled
                     | Event::Closed(_)
                     | Event::OutQueue(_)
+                    | Event::ResetOnClose(_)
                     | Event::Connected(_)) => return Err(fails(format!("{other:?}"))),
                 }
             }

@@ -101,6 +101,7 @@ impl FakeRing {
             | Op::CancelAll { .. }
             | Op::Close { .. }
             | Op::OutQueue { .. }
+            | Op::ResetOnClose { .. }
             | Op::Connect { .. } => true,
         }
     }
@@ -167,6 +168,10 @@ impl FakeRing {
             Op::OutQueue { slot } => {
                 let bytes = self.socket(slot).borrow().unacknowledged.len();
                 Turn::Ends(Event::OutQueue(Ok(u32::try_from(bytes).unwrap_or(u32::MAX))))
+            }
+            Op::ResetOnClose { slot } => {
+                self.socket(slot).borrow_mut().reset_on_close = true;
+                Turn::Ends(Event::ResetOnClose(Ok(())))
             }
             Op::Connect { slot, addr } => {
                 Turn::Ends(Event::Connected(self.net.dial(self.socket(slot), addr)))
@@ -342,7 +347,11 @@ const fn ended(op: &Op) -> Ended {
         Op::Receive { .. } => Ended::Receive,
         Op::PollWritable { .. } => Ended::Poll,
         Op::Close { .. } => Ended::Close,
-        Op::Shutdown { .. } | Op::CancelAll { .. } | Op::OutQueue { .. } | Op::Connect { .. } => Ended::Other,
+        Op::Shutdown { .. }
+        | Op::CancelAll { .. }
+        | Op::OutQueue { .. }
+        | Op::ResetOnClose { .. }
+        | Op::Connect { .. } => Ended::Other,
     }
 }
 
@@ -352,7 +361,11 @@ fn cancelled_event(op: &Op) -> Event {
         Op::Receive { .. } => Event::ReceiveEnded(ReceiveEnd::Cancelled),
         Op::PollWritable { .. } => Event::Polled(Err(cancelled)),
         Op::Connect { .. } => Event::Connected(Err(cancelled)),
-        Op::Shutdown { .. } | Op::CancelAll { .. } | Op::Close { .. } | Op::OutQueue { .. } => {
+        Op::Shutdown { .. }
+        | Op::CancelAll { .. }
+        | Op::Close { .. }
+        | Op::OutQueue { .. }
+        | Op::ResetOnClose { .. } => {
             unreachable!("{op:?} is over when it began")
         }
     }

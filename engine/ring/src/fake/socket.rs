@@ -37,6 +37,8 @@ pub(super) struct Socket {
     read_shut: bool,
     /// Our descriptor is closed.
     pub(super) closed: bool,
+    /// Our close is a RST.
+    pub(super) reset_on_close: bool,
     /// The peer was sent a RST.
     pub(super) peer_was_reset: bool,
 }
@@ -66,6 +68,7 @@ impl Socket {
             fin: false,
             read_shut: false,
             closed: false,
+            reset_on_close: false,
             peer_was_reset: false,
         }))
     }
@@ -126,12 +129,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Our descriptor is closed. Bytes that were not received make it a RST.
+    /// Our descriptor is closed. Bytes that were not received make it a RST, and so does the wish for one; that drops
+    /// what has not arrived.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.fin = true;
-        if !self.inbound.is_empty() {
+        if !self.inbound.is_empty() || self.reset_on_close {
             self.inbound.clear();
+            self.unacknowledged.clear();
             self.peer_was_reset = true;
         }
     }

@@ -34,6 +34,7 @@ impl State {
             | Kind::CancelAll
             | Kind::Close
             | Kind::OutQueue
+            | Kind::ResetOnClose
             | Kind::Connect => {
                 let Some((key, slot)) = self.ops.get(token) else {
                     return self.stray();
@@ -89,6 +90,7 @@ const fn ended(kind: Kind) -> Ended {
         Kind::Shutdown
         | Kind::CancelAll
         | Kind::OutQueue
+        | Kind::ResetOnClose
         | Kind::Connect
         | Kind::Send
         | Kind::Wake
@@ -129,6 +131,8 @@ fn event(kind: Kind, result: i32) -> Event {
         // The kernel has let go of the descriptor whatever it says; EBADF would be a mistake of ours.
         Kind::Close => Event::Closed(done),
         Kind::OutQueue => Event::OutQueue(u32::try_from(result).map_err(|_| Errno(-result))),
+        // Fails only for what is no socket, and has no send queue to drop.
+        Kind::ResetOnClose => Event::ResetOnClose(done),
         Kind::Connect => Event::Connected(done),
         Kind::Receive | Kind::Send | Kind::Wake | Kind::Withdrawn => {
             unreachable!("{kind:?} has no single event")

@@ -12,6 +12,12 @@ use crate::{Op, Send, Shutdown};
 
 /// SOCKET_URING_OP_SIOCOUTQ, include/uapi/linux/io_uring.h.
 const SIOCOUTQ: u32 = 1;
+const SOL_SOCKET: u32 = libc::SOL_SOCKET.unsigned_abs();
+const SO_LINGER: u32 = libc::SO_LINGER.unsigned_abs();
+/// A static, so that the kernel may read it whenever it runs the op.
+static NO_LINGER: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+const LINGER_BYTES: u32 = 8;
+const _: () = assert!(size_of::<libc::linger>() == LINGER_BYTES as usize);
 const POLLOUT: u32 = libc::POLLOUT.unsigned_abs() as u32;
 
 /// `address` is a connect's, in memory that outlives the op.
@@ -28,6 +34,10 @@ pub(super) fn of(
         Op::CancelAll { .. } => opcode::AsyncCancel2::new(CancelBuilder::fd(fixed).all()).build(),
         Op::Close { .. } => opcode::Close::new(fixed).build(),
         Op::OutQueue { .. } => opcode::UringCmd16::new(fixed, SIOCOUTQ).build(),
+        Op::ResetOnClose { .. } => {
+            opcode::SetSockOpt::new(fixed, SOL_SOCKET, SO_LINGER, (&raw const NO_LINGER).cast(), LINGER_BYTES)
+                .build()
+        }
         Op::Connect { .. } => {
             let Some((pointer, len)) = address else { panic!("a connect without its address") };
             opcode::Connect::new(fixed, pointer.as_ptr(), len).build()

@@ -119,7 +119,7 @@ impl KernelRing {
             submit_max: None,
             _thread: PhantomData,
         };
-        made.try_out_queue()?;
+        made.try_socket_commands()?;
         Ok(made)
     }
 
@@ -129,8 +129,8 @@ impl KernelRing {
         self.state.strays
     }
 
-    /// Asks for the send queue of a socket made for that: whether the kernel can is not to be seen otherwise.
-    fn try_out_queue(&mut self) -> Result<(), SetupError> {
+    /// Tries the commands for sockets on one made for that: whether the kernel can is not to be seen otherwise.
+    fn try_socket_commands(&mut self) -> Result<(), SetupError> {
         // A datagram socket has a send queue too, and needs nobody to talk to. Without IPv4 loopback there is nothing
         // to try on, and a shard would notice at its first question.
         let Ok(socket) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
@@ -143,10 +143,16 @@ impl KernelRing {
                 InstallError::TableFull { .. } => Errno(libc::ENFILE),
             },
         })?;
-        let answer = self.call(Op::OutQueue { slot })?;
+        let out_queue = self.call(Op::OutQueue { slot })?;
+        let reset_on_close = self.call(Op::ResetOnClose { slot })?;
         self.call(Op::Close { slot })?;
-        let missing = matches!(answer, Event::OutQueue(Err(Errno(libc::EOPNOTSUPP | libc::EINVAL))));
-        if missing { Err(setup::OUT_QUEUE_MISSING) } else { Ok(()) }
+        if let Event::OutQueue(Err(Errno(libc::EOPNOTSUPP | libc::EINVAL))) = out_queue {
+            return Err(setup::OUT_QUEUE_MISSING);
+        }
+        if let Event::ResetOnClose(Err(Errno(libc::EOPNOTSUPP | libc::EINVAL))) = reset_on_close {
+            return Err(setup::SET_OPTION_MISSING);
+        }
+        Ok(())
     }
 
     /// Pushes one op and waits for its answer; only while no other op is in flight.

@@ -91,6 +91,9 @@ const OPCODES: [(u8, &str, &str); 9] = [
 /// SIOCOUTQ on a direct descriptor (io_uring_prep_cmd_sock(3)); found out by trying, no flag tells it.
 pub(super) const OUT_QUEUE_MISSING: SetupError =
     SetupError::Missing { feature: "SOCKET_URING_OP_SIOCOUTQ", kernel: "6.7" };
+/// SO_LINGER on a direct descriptor, found out in the same way.
+pub(super) const SET_OPTION_MISSING: SetupError =
+    SetupError::Missing { feature: "SOCKET_URING_OP_SETSOCKOPT", kernel: "6.7" };
 
 pub(super) fn build(setup: &Setup) -> Result<IoUring, SetupError> {
     let failed = match try_build(Level::NoSqarray, setup.entries, setup.completions) {

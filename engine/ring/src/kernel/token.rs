@@ -19,6 +19,7 @@ pub(super) enum Kind {
     CancelAll,
     Close,
     OutQueue,
+    ResetOnClose,
     Connect,
     /// One of a batch; the index is the place in it. Not in the table: it lives within one call.
     Send,
@@ -37,6 +38,7 @@ impl Kind {
             Op::CancelAll { .. } => Self::CancelAll,
             Op::Close { .. } => Self::Close,
             Op::OutQueue { .. } => Self::OutQueue,
+            Op::ResetOnClose { .. } => Self::ResetOnClose,
             Op::Connect { .. } => Self::Connect,
         }
     }
@@ -49,10 +51,11 @@ impl Kind {
             4 => Self::CancelAll,
             5 => Self::Close,
             6 => Self::OutQueue,
-            7 => Self::Connect,
-            8 => Self::Send,
-            9 => Self::Wake,
-            10 => Self::Withdrawn,
+            7 => Self::ResetOnClose,
+            8 => Self::Connect,
+            9 => Self::Send,
+            10 => Self::Wake,
+            11 => Self::Withdrawn,
             _ => return None,
         })
     }
@@ -126,11 +129,12 @@ impl OpTable {
             | Op::Shutdown { .. }
             | Op::CancelAll { .. }
             | Op::Close { .. }
-            | Op::OutQueue { .. } => None,
+            | Op::OutQueue { .. }
+            | Op::ResetOnClose { .. } => None,
         };
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, op: None });
-            // At most 7 kinds of op on 2^20 slots would be usual; 2^32 ops in flight do not fit into memory.
+            // At most 8 kinds of op on 2^20 slots would be usual; 2^32 ops in flight do not fit into memory.
             u32::try_from(self.places.len() - 1).unwrap_or_else(|_| panic!("more than 2^32 ops in flight"))
         });
         let place = &mut self.places[index as usize];

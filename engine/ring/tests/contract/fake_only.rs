@@ -134,6 +134,20 @@ fn a_close_with_bytes_not_received_is_a_reset() {
 }
 
 #[test]
+fn a_reset_drops_what_the_peer_has_not_acknowledged() {
+    let (mut driver, slot, mut peer) = connected(&calm());
+    driver.send_all(slot, b"arrived", || ());
+    peer.stall();
+    driver.send_all(slot, b"on its way", || ());
+    driver.push(Op::ResetOnClose { slot }, A);
+    assert_eq!(driver.next(A), Event::ResetOnClose(Ok(())));
+    driver.close(slot, A, false);
+    peer.resume();
+    assert_eq!(peer.read(), b"arrived");
+    assert!(peer.was_reset());
+}
+
+#[test]
 fn sends_to_a_peer_that_went_away_are_taken_once_and_fail_then() {
     let (mut driver, slot, peer) = connected(&calm());
     driver.push(Op::Receive { slot }, A);

@@ -1,6 +1,7 @@
 //! What only the kernel can show: sleeping, other threads, overflow, descriptors of the process, the end of a ring.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
@@ -152,6 +153,49 @@ fn the_send_queue_of_a_peer_that_never_reads_is_told() {
     drop(peer);
 }
 
+/// Bytes in the send queue of the TCP socket at `local` that is connected to `peer`, in whatever state, closed by the
+/// process or not; none: the kernel holds nothing of it.
+fn kernel_send_queue(local: SocketAddr, peer: SocketAddr) -> Option<u64> {
+    let in_hex = |addr: SocketAddr| {
+        let SocketAddr::V4(addr) = addr else { panic!("{addr}") };
+        format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
+    };
+    let (local, peer) = (in_hex(local), in_hex(peer));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = fields.into_iter().find(|fields| fields.get(1..3) == Some(&[&*local, &*peer]))?;
+    u64::from_str_radix(ours[4].split(':').next().unwrap(), 16).ok()
+}
+
+#[test]
+fn a_reset_gives_back_what_a_peer_that_never_reads_left_in_the_kernel() {
+    for reset in [false, true] {
+        let mut driver = Driver::new(Kernel.ring(&SMALL));
+        let (descriptor, mut peer) = Kernel.connect();
+        let (local, remote) = (peer.peer_addr().unwrap(), peer.local_addr().unwrap());
+        let slot = driver.install(descriptor);
+        let bytes = vec![7; 1 << 20];
+        let mut outcomes = vec![Outcome::Sent(0)];
+        while outcomes[0] != Outcome::Blocked {
+            driver.ring.send(&[Send { slot, bytes: &bytes }], &mut outcomes);
+        }
+        driver.push(Op::Receive { slot }, A);
+        if reset {
+            driver.push(Op::ResetOnClose { slot }, A);
+            assert_eq!(driver.next(A), Event::ResetOnClose(Ok(())));
+        }
+        driver.close(slot, A, true);
+        let left = kernel_send_queue(local, remote);
+        if reset {
+            assert_eq!(left, None);
+            let error = std::io::copy(&mut peer, &mut std::io::sink()).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        } else {
+            assert!(left > Some(100_000), "without it megabytes stay: {left:?}");
+        }
+    }
+}
+
 #[test]
 fn a_slow_peer_gets_every_byte() {
     let mut driver = Driver::new(Kernel.ring(&SMALL));
@@ -188,6 +232,8 @@ fn the_send_queue_of_no_socket_is_an_error_and_no_more() {
     let slot = driver.install(reader.into());
     driver.push(Op::OutQueue { slot }, A);
     assert!(matches!(driver.next(A), Event::OutQueue(Err(_))));
+    driver.push(Op::ResetOnClose { slot }, A);
+    assert!(matches!(driver.next(A), Event::ResetOnClose(Err(_))));
     let mut outcomes = Vec::new();
     driver.ring.send(&[Send { slot, bytes: b"no socket" }], &mut outcomes);
     assert_eq!(outcomes, [Outcome::Failed(ring::Errno(libc::ENOTSOCK))]);

@@ -179,7 +179,11 @@ impl<'w, W: World> Run<'w, W> {
                 assert!(done.is_ok() || connection.was_cancelled);
             }
             Event::Cancelled => connection.cancelling = false,
-            Event::ShutDown(_) | Event::Closed(_) | Event::OutQueue(_) | Event::Connected(_) => {
+            Event::ShutDown(_)
+            | Event::Closed(_)
+            | Event::OutQueue(_)
+            | Event::ResetOnClose(_)
+            | Event::Connected(_) => {
                 panic!("{event:?}")
             }
         }

@@ -47,6 +47,7 @@ cases! {
     many_bytes_through_few_buffers,
     a_woken_ring_returns,
     the_send_queue_of_a_reading_peer_becomes_empty,
+    a_close_can_be_a_reset,
     a_closed_slot_is_used_again_under_another_name,
     a_full_table_says_so_and_gives_the_descriptor_back,
     a_connect_reaches_a_listener,
@@ -432,6 +433,21 @@ pub(crate) fn the_send_queue_of_a_reading_peer_becomes_empty<W: World>(world: &W
     driver.push(Op::OutQueue { slot }, A);
     assert_eq!(driver.next(A), Event::OutQueue(Ok(0)));
     driver.close(slot, A, false);
+    driver.expect_nothing_held();
+}
+
+pub(crate) fn a_close_can_be_a_reset<W: World>(world: &W) {
+    let mut driver = Driver::new(world.ring(&SMALL));
+    let (descriptor, mut peer) = world.connect();
+    let slot = driver.install(descriptor);
+    driver.push(Op::Receive { slot }, A);
+    driver.send_all(slot, b"read in time", || ());
+    assert_eq!(peer.read_exactly(12), b"read in time");
+    driver.push(Op::ResetOnClose { slot }, B);
+    assert_eq!(driver.next(B), Event::ResetOnClose(Ok(())));
+    driver.expect_silence(A);
+    driver.close(slot, A, true);
+    assert!(!peer.ends_with_fin());
     driver.expect_nothing_held();
 }
 
