@@ -98,6 +98,7 @@ counters! {
         "Records whose key is not UTF-8.", bad_key: Counter,
         "Records that lack the header their template needs.", no_header: Counter,
         "Records whose channel name is empty or too long.", bad_name: Counter,
+        "Routes left out, for an earlier one had made the same channel of the record.", repeated: Counter,
         "Values that are not the JSON their route promises.", not_json: Counter,
         "Values above the limit.", oversized: Counter,
         "Channels known.", channels: Gauge,

@@ -7,7 +7,7 @@ use proto::{native::reply::GapReason, position::Epoch};
 
 use super::{
     channels::Channels,
-    encode::{Encoder, Record},
+    encode::{Encoder, NoName, Record},
     jobs::{Bounds, Gap, Job, Jobs},
     outbox::Outbox,
     routes::{self, Routes},
@@ -78,7 +78,7 @@ struct Pending {
     route: usize,
     /// The record already has an entry.
     matched: bool,
-    /// Its name and frame for the route wait in the encoder.
+    /// Its frame for the route waits in the encoder.
     encoded: bool,
 }
 
@@ -162,9 +162,11 @@ impl<D> Bus<D> {
         if record.offset < self.sources.source(source).next {
             return Ok(Taken::Behind);
         }
-        let topic = self.sources.topic(self.sources.source(source).topic);
+        let state = self.sources.source(source);
+        let topic = self.sources.topic(state.topic);
+        self.encoder.name(topic, state.partition, record);
         let oversized = record.value.is_some_and(|value| value.len() > self.value_bytes_max);
-        if oversized && topic.stops && self.would_stop(source, record) {
+        if oversized && topic.stops && self.would_stop(source) {
             return Ok(Taken::Stop);
         }
         let matched = self.append_routes(source, record, oversized)?;
@@ -311,7 +313,7 @@ impl<D> Bus<D> {
 
 /// Records.
 impl<D> Bus<D> {
-    /// One entry for each route that makes a name of the record. True if there was one.
+    /// One entry for each channel that routes make of the record. True if there was one.
     fn append_routes(
         &mut self,
         source: SourceNumber,
@@ -325,13 +327,16 @@ impl<D> Bus<D> {
         let mut miss = None;
         let routes = self.sources.topic(self.sources.source(source).topic).routes.len();
         while at.route < routes {
-            let encoded = if at.encoded { Ok(()) } else { self.encode(source, at.route, record, oversized) };
-            match encoded {
-                Ok(()) => {
-                    self.append_encoded(source, record, at)?;
+            match self.encoder.named(at.route) {
+                Ok(_) => {
+                    if !at.encoded {
+                        self.encode(source, at.route, record, oversized);
+                    }
+                    self.append_encoded(source, record, at, routes)?;
                     at.matched = true;
                 }
-                Err(reason) => miss = miss.or(Some(reason)),
+                Err(NoName::Repeated) => self.metrics.repeated.add(1),
+                Err(NoName::Miss(reason)) => miss = miss.or(Some(reason)),
             }
             at.route += 1;
             at.encoded = false;
@@ -342,34 +347,31 @@ impl<D> Bus<D> {
         Ok(at.matched)
     }
 
-    /// Name and frame of a record by one route, into the encoder.
-    fn encode(
-        &mut self,
-        source: SourceNumber,
-        route: usize,
-        record: &Record<'_>,
-        oversized: bool,
-    ) -> Result<(), proto::channel::Miss> {
+    /// The frame of a record by one route, into the encoder.
+    fn encode(&mut self, source: SourceNumber, route: usize, record: &Record<'_>, oversized: bool) {
         let state = self.sources.source(source);
-        let topic = self.sources.topic(state.topic);
-        let route = &topic.routes[route];
-        self.encoder.name(route, topic, state.partition, record)?;
         if oversized {
             self.metrics.oversized.add(1);
-            let at = self.sources.position(source, record.offset);
-            self.encoder.gap(&at, &at, GapReason::Oversized);
-        } else if self.encoder.message(route, topic, state.partition, record) {
+            self.encoder.oversized(route, &self.sources.position(source, record.offset));
+        } else if self.encoder.message(route, self.sources.topic(state.topic), state.partition, record) {
             self.metrics.not_json.add(1);
         }
-        Ok(())
     }
 
     /// Appends the frame in the encoder, or remembers that it is there.
-    fn append_encoded(&mut self, source: SourceNumber, record: &Record<'_>, at: Pending) -> Result<(), Full> {
-        let channel = self.channels.for_record(&self.encoder.name);
+    fn append_encoded(
+        &mut self,
+        source: SourceNumber,
+        record: &Record<'_>,
+        at: Pending,
+        routes: usize,
+    ) -> Result<(), Full> {
+        let Ok(name) = self.encoder.named(at.route) else { return Ok(()) };
+        let channel = self.channels.for_record(name);
         let meta =
             Meta { channel, source, offset: record.offset, ts_ms: record.ts_ms, ingest_ns: self.now_ns };
-        let is_part = self.goes_on(source, record, at.route);
+        // Only the last entry of a record moves its partition: what still follows must not be taken for delivered.
+        let is_part = (at.route + 1..routes).any(|later| self.encoder.named(later).is_ok());
         if let Err(full) = self.append_frame(meta, is_part) {
             self.channels.unused(channel);
             self.pending = Some(Pending { encoded: true, ..at });
@@ -378,21 +380,11 @@ impl<D> Bus<D> {
         Ok(())
     }
 
-    /// Whether a later route takes the record, too. Only the last entry of a record moves its partition: what still
-    /// follows must not be taken for delivered.
-    fn goes_on(&mut self, source: SourceNumber, record: &Record<'_>, route: usize) -> bool {
-        let state = self.sources.source(source);
-        let topic = self.sources.topic(state.topic);
-        let mut later = topic.routes[route + 1..].iter();
-        later.any(|route| self.encoder.takes(route, topic, state.partition, record))
-    }
-
-    /// Whether a route that stops at values above the limit takes this record.
-    fn would_stop(&mut self, source: SourceNumber, record: &Record<'_>) -> bool {
-        let state = self.sources.source(source);
-        let topic = self.sources.topic(state.topic);
-        let mut stops = topic.routes.iter().filter(|route| route.oversized == Oversized::Stop);
-        stops.any(|route| self.encoder.name(route, topic, state.partition, record).is_ok())
+    /// Whether a route that stops at values above the limit takes the record whose names the encoder has.
+    fn would_stop(&self, source: SourceNumber) -> bool {
+        let routes = self.sources.topic(self.sources.source(source).topic).routes.iter().enumerate();
+        let mut stops = routes.filter(|(_, route)| route.oversized == Oversized::Stop);
+        stops.any(|(index, _)| self.encoder.named(index).is_ok())
     }
 
     fn append_frame(&mut self, meta: Meta, is_part: bool) -> Result<(), Full> {
@@ -446,17 +438,15 @@ impl<D> Bus<D> {
     }
 
     fn append_gaps(&mut self, mut gap: Gap) -> Result<(), (Full, Gap)> {
-        // What waits in the encoder is written over.
+        // The frame that waits in the encoder is written over.
         if let Some(pending) = &mut self.pending {
             pending.encoded = false;
         }
         let Gap { bounds, reason, .. } = gap;
         while let Some(&(channel, ref name)) = gap.channels.get(gap.done) {
             if self.channels.is_held_as(channel, name) {
-                self.encoder.name.clear();
-                self.encoder.name.push_str(name);
                 let position = |offset| self.sources.position(bounds.source, offset);
-                self.encoder.gap(&position(bounds.from), &position(bounds.to), reason);
+                self.encoder.gap(name, &position(bounds.from), &position(bounds.to), reason);
                 // The offset is the first one missing: what a subscription that lags from here on misses begins there. A
                 // part: the partition moves behind the last notice, see `place`.
                 let meta = Meta {

@@ -1,4 +1,4 @@
-//! One record and one route: the channel's name and the frame, encoded once for everybody.
+//! One record and its routes: the channels' names, and the frame of each, encoded once for everybody.
 
 use proto::{
     channel::{Fields, Miss},
@@ -10,7 +10,6 @@ use proto::{
 };
 
 use super::sources::TopicState;
-use crate::config::Route;
 
 /// A record as the bus takes it: borrowed from whoever read it.
 #[derive(Debug, Clone, Copy)]
@@ -33,52 +32,60 @@ const HEADERS_INLINE: usize = 16;
 /// Scratch memory, kept from record to record.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
-    /// The channel's name.
-    pub(super) name: String,
+    /// Names of one record's channels by route, or why there is none; the text is kept for its memory.
+    names: Vec<(String, Result<(), NoName>)>,
     /// One complete frame.
     pub(super) frame: Vec<u8>,
-    /// The name by another route than the one at hand.
-    other: String,
+}
+
+/// Why a route makes no channel of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoName {
+    /// The record lacks what the template needs.
+    Miss(Miss),
+    /// An earlier route has made the same channel of it: a channel gets a record once.
+    Repeated,
 }
 
 impl Encoder {
-    /// Whether the route makes a name of the record. What [`Self::name`] rendered stays.
-    pub(super) fn takes(
-        &mut self,
-        route: &Route,
-        topic: &TopicState,
-        partition: u32,
-        record: &Record<'_>,
-    ) -> bool {
+    /// Renders the names of the record's channels by all routes of its topic.
+    pub(super) fn name(&mut self, topic: &TopicState, partition: u32, record: &Record<'_>) {
         let fields = Fields { topic: &topic.name, partition, key: record.key, headers: record.headers };
-        route.template.render(&mut self.other, &fields).is_ok()
+        if self.names.len() < topic.routes.len() {
+            self.names.resize(topic.routes.len(), (String::new(), Ok(())));
+        }
+        for (index, route) in topic.routes.iter().enumerate() {
+            let (earlier, rest) = self.names.split_at_mut(index);
+            let (name, outcome) = &mut rest[0];
+            *outcome = route.template.render(name, &fields).map_err(NoName::Miss);
+            if outcome.is_ok() && earlier.iter().any(|(other, outcome)| outcome.is_ok() && other == name) {
+                *outcome = Err(NoName::Repeated);
+            }
+        }
     }
 
-    /// Renders the name of the record's channel.
-    pub(super) fn name(
-        &mut self,
-        route: &Route,
-        topic: &TopicState,
-        partition: u32,
-        record: &Record<'_>,
-    ) -> Result<(), Miss> {
-        let fields = Fields { topic: &topic.name, partition, key: record.key, headers: record.headers };
-        route.template.render(&mut self.name, &fields)
+    /// The name made by the route of this index.
+    pub(super) fn named(&self, route: usize) -> Result<&str, NoName> {
+        let (name, outcome) = &self.names[route];
+        outcome.map(|()| name.as_str())
     }
 
-    /// Encodes the record as a message of the channel named last. True if the value is not the JSON its route promises.
+    /// Encodes the record as a message of the channel that the route of this index names. True if the value is not the
+    /// JSON its route promises.
     pub(super) fn message(
         &mut self,
-        route: &Route,
+        route: usize,
         topic: &TopicState,
         partition: u32,
         record: &Record<'_>,
     ) -> bool {
+        let channel = &self.names[route].0;
+        let route = &topic.routes[route];
         let mut inline = [("", &[][..]); HEADERS_INLINE];
         let mut many = Vec::new();
         let headers = wanted(&route.headers, record.headers, &mut inline, &mut many);
         let message = Message {
-            channel: &self.name,
+            channel,
             epoch: &topic.epoch,
             partition,
             offset: record.offset,
@@ -91,10 +98,16 @@ impl Encoder {
         route.payload == Payload::Json && matches!(form, ValueForm::String | ValueForm::Base64)
     }
 
-    /// Encodes a gap notice for the channel named last.
-    pub(super) fn gap(&mut self, from: &Position, to: &Position, reason: GapReason) {
+    /// Encodes a gap notice for the channel that the route of this index names.
+    pub(super) fn oversized(&mut self, route: usize, at: &Position) {
         self.frame.clear();
-        reply::gap(&mut self.frame, &self.name, from, to, reason);
+        reply::gap(&mut self.frame, &self.names[route].0, at, at, GapReason::Oversized);
+    }
+
+    /// Encodes a gap notice for a channel.
+    pub(super) fn gap(&mut self, channel: &str, from: &Position, to: &Position, reason: GapReason) {
+        self.frame.clear();
+        reply::gap(&mut self.frame, channel, from, to, reason);
     }
 }
 

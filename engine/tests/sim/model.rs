@@ -42,10 +42,12 @@ pub(crate) struct Naming {
     pub(crate) template: &'static str,
 }
 
-/// Every route of the simulated server. One topic feeds a fixed channel over all its partitions, two share names.
-pub(crate) const NAMINGS: [Naming; 5] = [
+/// Every route of the simulated server. One topic feeds a fixed channel over all its partitions, and does so by two routes
+/// (a channel gets a record once); two topics share names.
+pub(crate) const NAMINGS: [Naming; 6] = [
     Naming { topic: "alpha", template: "{key}.a" },
     Naming { topic: "beta", template: "{key}.b" },
+    Naming { topic: "beta", template: "beta.all" },
     Naming { topic: "beta", template: "beta.all" },
     Naming { topic: "gamma", template: "shared.{key}" },
     Naming { topic: "delta", template: "shared.{key}" },

@@ -45,6 +45,29 @@ fn every_matching_route_gives_an_entry() {
 }
 
 #[test]
+fn a_channel_gets_a_record_once_by_the_first_route_that_names_it() {
+    let mut routes =
+        vec![route("t", "{key}"), route("t", "all"), route("t", "{header:h}"), route("t", "all")];
+    routes[0].payload = Payload::Text;
+    let mut world = World::new(&routes, 1);
+    let source = world.topic("t", 1)[0];
+    let headers = [("h", &b"all"[..])];
+    for (offset, key) in [(0, "all"), (1, "a")] {
+        world.take(source, &Record { headers: &headers, ..keyed(offset, key, "1") });
+    }
+    let messages = world.messages(0);
+    let seen: Vec<_> = messages.iter().map(|message| (&message["channel"], &message["data"])).collect();
+    assert_eq!(seen, [(&json!("all"), &json!("1")), (&json!("a"), &json!("1")), (&json!("all"), &json!(1))]);
+    let metrics = &world.metrics;
+    assert_eq!((metrics.records.get(), metrics.entries.get(), metrics.repeated.get()), (2, 3, 5));
+    // Only the last entry of a record moves its partition, also where further routes are left out.
+    let mut next = Vec::new();
+    let tail = world.readers[0].tail();
+    world.readers[0].positions_at(tail, &mut next);
+    assert_eq!(next, [2]);
+}
+
+#[test]
 fn order_within_a_partition_never_changes() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     let sources = world.topic("t", 3);
