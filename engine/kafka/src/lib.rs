@@ -4,7 +4,8 @@
 //! - [`Consumer`] reads partitions that its owner assigns at numeric offsets: no consumer group, no commits. All
 //!   partitions share one queue that is drained in batches; an eventfd tells when there is something in it.
 //! - [`Lookup`] asks the cluster for what those offsets are made from: topic ids, partitions, watermarks, times.
-//! - [`Producer`] is for the load generator and for tests, [`Admin`] for tests and the demo.
+//! - [`Producer`] is for the load generator and for tests, [`Admin`] for tests and the demo. [`Partitioner`] tells where
+//!   producers place a key.
 //! - [`MockCluster`] is librdkafka's broker inside this process. It passes for a real one in records, headers,
 //!   timestamps and topic ids; it keeps only about 5 MB a partition and answers look-ups by time with the end.
 //!
@@ -41,10 +42,10 @@
 //! # Unsafe code
 //!
 //! It lives in `native` (queues, topic handles, messages), `record` (headers), `describe` (one admin request),
-//! `wake` (eventfd, poll), `producer` (one variadic call) and `reminder` (one call). What makes the public face safe: every librdkafka handle
-//! keeps the client it came from alive, a message is destroyed when its owner is dropped, and what a callback is
-//! lent cannot outlive the message. Codes that come from a broker are read as numbers or names and never as the C
-//! enum: a broker newer than librdkafka may send one that the enum lacks.
+//! `wake` (eventfd, poll), `producer` (one variadic call), `reminder` and `partitioner` (one call each). What makes the
+//! public face safe: every librdkafka handle keeps the client it came from alive, a message is destroyed when its
+//! owner is dropped, and what a callback is lent cannot outlive the message. Codes that come from a broker are read as
+//! numbers or names and never as the C enum: a broker newer than librdkafka may send one that the enum lacks.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("uringcast runs on Linux only: this crate waits on eventfd and poll");
@@ -57,6 +58,7 @@ mod error;
 mod lookup;
 mod mock;
 mod native;
+mod partitioner;
 mod producer;
 mod record;
 mod reminder;
@@ -69,6 +71,7 @@ pub use consumer::Consumer;
 pub use error::{Error, TopicError};
 pub use lookup::{Lookup, Topic, TopicId};
 pub use mock::MockCluster;
+pub use partitioner::Partitioner;
 pub use producer::{Counts, NewRecord, Producer, ProducerOptions, SendError, Target};
 pub use record::{Delivery, HeaderIter, Headers, Record};
 pub use settings::Settings;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use common::{Got, LONG, drain_until, events, nothing, produce, records};
 use kafka::{
-    BrokerEvent, Consumer, Error, MockCluster, NewRecord, Producer, ProducerOptions, SendError, Settings,
-    TopicError,
+    BrokerEvent, Consumer, Error, MockCluster, NewRecord, Partitioner, Producer, ProducerOptions, SendError,
+    Settings, TopicError,
 };
 
 fn mock(topic: &str, partitions: u32) -> MockCluster {
@@ -61,6 +61,29 @@ fn partitions_arrive_in_order_with_their_tags_and_positions() {
         assert_eq!(consumer.end(tag), Some(1_500));
     }
     assert_eq!((consumer.position(9), consumer.end(9)), (None, None));
+}
+
+#[test]
+fn a_producer_places_keys_where_the_partitioners_say() {
+    for (property, rule) in
+        [("murmur2_random", Partitioner::Murmur2), ("consistent_random", Partitioner::Consistent)]
+    {
+        let mock = mock("t", 7);
+        let settings = mock.settings().with("partitioner", property);
+        let producer = Producer::new(&settings, &ProducerOptions::default()).unwrap();
+        let target = producer.target("t").unwrap();
+        for key in 0..50 {
+            let key = format!("key-{key}");
+            producer.send(&target, &NewRecord { key: Some(key.as_bytes()), ..NewRecord::default() }).unwrap();
+        }
+        producer.flush(LONG).unwrap();
+        let mut consumer = Consumer::new(&mock.settings()).unwrap();
+        (0..7).for_each(|partition| consumer.assign("t", partition, 0, partition).unwrap());
+        for record in records(&mut consumer, 50) {
+            let expected = rule.partition(record.key.as_deref().unwrap(), 7);
+            assert_eq!(Some(record.tag), expected, "{property} {record:?}");
+        }
+    }
 }
 
 #[test]
