@@ -110,6 +110,19 @@ impl Miss {
     }
 }
 
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("the record has no key"),
+            Self::KeyNotUtf8 => f.write_str("the key is not UTF-8"),
+            Self::NoHeader => f.write_str("the record lacks a header that the name is made from"),
+            Self::HeaderNotUtf8 => f.write_str("the header that the name is made from is not UTF-8"),
+            Self::NameTooLong(len) => write!(f, "the name would have {len} bytes, more than a name may have"),
+            Self::Empty => f.write_str("the name would be empty"),
+        }
+    }
+}
+
 impl Template {
     /// Reads a template.
     ///
@@ -160,6 +173,12 @@ impl Template {
             Part::Header(name) => Some(name.as_str()),
             Part::Literal(_) | Part::Topic | Part::Key | Part::Partition => None,
         })
+    }
+
+    /// Whether it draws on the record's partition.
+    #[must_use]
+    pub fn names_partition(&self) -> bool {
+        self.parts.contains(&Part::Partition)
     }
 
     /// Writes the name of the channel that the record belongs to into `out`, which is cleared first.
@@ -222,6 +241,19 @@ impl Template {
             };
         }
         reached[name.len()]
+    }
+}
+
+/// As [`Template::parse`] reads it.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Part::Topic => f.write_str("{topic}"),
+            Part::Key => f.write_str("{key}"),
+            Part::Partition => f.write_str("{partition}"),
+            Part::Header(name) => write!(f, "{{header:{name}}}"),
+        })
     }
 }
 

@@ -25,6 +25,14 @@ fn names_are_made_of_their_fields() {
 }
 
 #[test]
+fn a_template_is_shown_as_it_is_written() {
+    for text in ["{key}.trade", "a}}{{b", "{{{topic}}}/{partition}", "{header:re gion}"] {
+        assert_eq!(template(text).to_string(), text);
+        assert_eq!(template(text).names_partition(), text.contains("{partition}"), "{text}");
+    }
+}
+
+#[test]
 fn every_miss_has_its_reason() {
     let key = |key| Fields { key: Some(key), ..NONE };
     assert_eq!(rendered("{key}", &NONE), Err(Miss::NoKey));
@@ -195,6 +203,7 @@ proptest! {
     fn any_text_is_judged(text in "[{}a-z:é]{0,20}", name in "\\PC{0,20}") {
         if let Ok(template) = Template::parse(&text) {
             let _ = template.could_make("t", &name);
+            prop_assert_eq!(Template::parse(&template.to_string()), Ok(template));
         }
     }
 }
