@@ -68,6 +68,14 @@ pub struct Route {
     pub oversized: Oversized,
 }
 
+impl Route {
+    /// The same, with names of so many bytes at most.
+    #[must_use]
+    pub fn bounded(&self, name_bytes_max: usize) -> Self {
+        Self { template: self.template.clone().with_name_bytes_max(name_bytes_max), ..self.clone() }
+    }
+}
+
 /// What happens to a record value above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversized {

@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use proto::position::Position;
+
 use crate::slab::Bell;
 
 /// What reaches a shard. `D` is the ring's kind of descriptor.
@@ -21,6 +23,8 @@ pub enum ToShard<D> {
     Channel(Answer),
     /// The data's state changed: everybody is told.
     Status(DataState),
+    /// The admin thread asks who is subscribed.
+    Explain(ExplainChannels),
     /// Close every connection with 1001, spread over this time, then end.
     Drain {
         /// Closes are spread over this time.
@@ -91,6 +95,8 @@ pub enum ToIngest {
         /// The number it held.
         channel: u32,
     },
+    /// The admin thread asks what is known of a topic and of channels.
+    Explain(ExplainTopic),
     /// End; sent once all shards have ended.
     Stop,
 }
@@ -129,6 +135,84 @@ pub enum Refused {
     Unknown,
     /// The process holds as many channels without a record as it may.
     TooMany,
+}
+
+/// A question of the admin thread to ingest. It is answered at once, and only if the asker still waits.
+#[derive(Debug)]
+pub struct ExplainTopic {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// Names of channels.
+    pub channels: Arc<[Arc<str>]>,
+    /// Where the answer goes; it has room for it.
+    pub reply: flume::Sender<TopicFacts>,
+}
+
+/// What ingest knows of a topic and of channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFacts {
+    /// Partitions of the topic's present life, by number.
+    pub partitions: Vec<PartitionFacts>,
+    /// Of each channel asked for, its newest entry that is still in memory.
+    pub newest: Vec<Option<Newest>>,
+}
+
+/// What ingest knows of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionFacts {
+    /// What is done with it.
+    pub state: PartitionState,
+    /// The first offset that was to be read; -1: not known yet.
+    pub first: i64,
+    /// The next offset to be read; -1: not known yet.
+    pub next: i64,
+    /// The end of the partition as the broker last told it, up to a second ago; -1: not known.
+    pub end: i64,
+}
+
+/// What ingest is doing with a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// Its start is not known, or the consumer has not taken it yet.
+    Waiting,
+    /// Its records come.
+    Reading,
+    /// Its offset was out of range; the watcher has been asked.
+    OutOfRange,
+    /// It is read no more.
+    Ended,
+}
+
+/// The newest entry of a channel: a message, or a gap notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// Its topic: a channel may have several.
+    pub topic: Arc<str>,
+    /// Its position.
+    pub position: Position,
+    /// Kafka timestamp, Unix ms; -1: it stands for no record.
+    pub ts_ms: i64,
+    /// When ingest read it, ns of the monotonic clock.
+    pub ingest_ns: u64,
+}
+
+/// A question of the admin thread to a shard. It is answered at once, and only if the asker still waits.
+#[derive(Debug)]
+pub struct ExplainChannels {
+    /// Names of channels.
+    pub channels: Arc<[Arc<str>]>,
+    /// Where the answers of all shards go; it has room for them.
+    pub reply: flume::Sender<ShardFacts>,
+}
+
+/// What a shard knows of channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardFacts {
+    /// The shard.
+    pub shard: usize,
+    /// Of each channel asked for, its subscribers here, and those of them that are yet to be sent something.
+    pub subscribers: Vec<(usize, usize)>,
 }
 
 /// Whether the data clients hold is known to be behind.

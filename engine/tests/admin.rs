@@ -1,4 +1,5 @@
-//! The admin thread with a real HTTP client: /health in every state, and a /metrics that parses and leaves nothing out.
+//! The admin thread with a real HTTP client: /health in every state, a /metrics that parses and leaves nothing out, and an
+//! /explain that asks everybody and waits for nobody too long.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,13 +11,28 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
+use arc_swap::ArcSwap;
 use engine::{
     accept::Phase,
-    admin::{self, View},
+    admin::{
+        self, View,
+        explain::{ExpectedBody, Explanation},
+    },
+    catalog::{Catalog, SharedCatalog, Source, Topic},
+    clock::Now,
+    config::{Oversized, Route},
     health::{Health, Reason},
-    mail::{Reservation, ShardLink},
+    mail::{
+        Newest, PartitionFacts, PartitionState, Reservation, ShardFacts, ShardLink, ToIngest, ToShard,
+        TopicFacts,
+    },
     metrics::ShardMetrics,
     slab::Bell,
+};
+use proto::{
+    channel::Template,
+    native::message::Payload,
+    position::{Epoch, Position},
 };
 use tokio::sync::watch;
 
@@ -29,9 +45,12 @@ struct Admin {
 
 impl Admin {
     fn start() -> Self {
+        Self::show(view())
+    }
+
+    fn show(view: View) -> Self {
         let listener = admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let view = view();
         let (phase, receiver) = watch::channel(Phase::Open);
         let shown = view.clone();
         let thread = std::thread::spawn(move || admin::run(listener, shown, receiver).unwrap());
@@ -74,6 +93,10 @@ fn view() -> View {
         ingest: Arc::default(),
         accept: Arc::default(),
         health: Arc::new(Health::new()),
+        routes: [route("{key}.trade"), route("p{partition}")].into(),
+        catalog: catalog(),
+        to_ingest: flume::bounded(1).0,
+        ingest_bell: Arc::new(Bell::unset()),
         started_unix_ms: 1_700_000_000_000,
     }
 }
@@ -108,6 +131,118 @@ fn health_tells_each_state_and_why() {
     admin.view.health.set_draining();
     let (status, body) = admin.health();
     assert_eq!((status, body["status"].as_str()), (503, Some("draining")));
+    admin.end();
+}
+
+/// A topic `trades` of 12 partitions.
+fn catalog() -> SharedCatalog {
+    let epoch = Epoch::of("cluster", b"trades");
+    let topic = Topic { name: "trades".into(), epoch, sources: (0..12).collect(), retired: false };
+    let sources = (0..12).map(|partition| Source { topic: 0, partition }).collect();
+    Arc::new(ArcSwap::from_pointee(Catalog { sources, topics: vec![topic] }))
+}
+
+fn route(template: &str) -> Route {
+    Route {
+        topic: "trades".to_owned(),
+        template: Template::parse(template).unwrap(),
+        payload: Payload::Json,
+        headers: Vec::new(),
+        oversized: Oversized::Gap,
+    }
+}
+
+/// The view, and the inboxes of its shards and of ingest.
+fn open_view() -> (View, Vec<flume::Receiver<ToShard<OwnedFd>>>, flume::Receiver<ToIngest>) {
+    let mut view = view();
+    let (letters, inboxes): (Vec<_>, Vec<_>) = (0..2).map(|_| flume::bounded(1)).unzip();
+    let link = |inbox| ShardLink { inbox, bell: Arc::new(Bell::unset()), load: Arc::default(), capacity: 1 };
+    view.links = letters.into_iter().map(link).collect();
+    let (to_ingest, questions) = flume::bounded(1);
+    view.to_ingest = to_ingest;
+    view.health.set_ready();
+    (view, inboxes, questions)
+}
+
+#[test]
+fn an_explanation_joins_what_ingest_and_shards_answer() {
+    let (view, inboxes, questions) = open_view();
+    let admin = Admin::show(view);
+    let others = std::thread::spawn(move || {
+        let ToIngest::Explain(asked) = questions.recv().unwrap() else { panic!("asked something else") };
+        assert_eq!(&*asked.topic, "trades");
+        // By murmur2, then by CRC-32.
+        let names: Vec<&str> = asked.channels.iter().map(|name| &**name).collect();
+        assert_eq!(names, ["BTC.trade", "p10", "p2"]);
+        let read = PartitionFacts { state: PartitionState::Reading, first: 0, next: 8, end: -1 };
+        let position = Position { epoch: Epoch::of("cluster", b"trades"), partition: 3, offset: 7 };
+        let newest = Newest { topic: "trades".into(), position, ts_ms: 5, ingest_ns: 0 };
+        let facts = TopicFacts { partitions: vec![read; 12], newest: vec![Some(newest), None, None] };
+        asked.reply.send(facts).unwrap();
+        for (shard, inbox) in inboxes.iter().enumerate().rev() {
+            let ToShard::Explain(asked) = inbox.recv().unwrap() else { panic!("asked something else") };
+            assert_eq!(asked.channels.len(), 3);
+            let subscribers = vec![(2 * shard, shard), (0, 0), (0, 0)];
+            asked.reply.send(ShardFacts { shard, subscribers }).unwrap();
+        }
+    });
+    let (status, _, body) = admin.get("/explain?topic=trades&key=%42TC");
+    others.join().unwrap();
+    let explained: Explanation = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, explained.ok, explained.reasons.len()), (200, true, 0), "{body}");
+    assert_eq!(explained.key.as_deref(), Some("BTC"));
+    assert_eq!(explained.expected, ExpectedBody { asked: None, murmur2: Some(10), consistent: Some(2) });
+    let templates: Vec<&str> = explained.routes.iter().map(|route| &*route.template).collect();
+    assert_eq!(templates, ["{key}.trade", "p{partition}"]);
+    assert_eq!(explained.routes[1].channels, ["p10", "p2"]);
+    assert_eq!(explained.partitions.len(), 12);
+    assert_eq!((explained.partitions[3].next, explained.partitions[3].end), (Some(8), None));
+    let channel = &explained.channels[0];
+    assert_eq!((channel.subscribers, channel.shards[0].shard, channel.shards[0].behind), (2, 1, 1));
+    let newest = channel.newest.as_ref().unwrap();
+    assert!(newest.pos.ends_with(".3.7") && newest.ts == Some(5), "{body}");
+    admin.end();
+}
+
+#[test]
+fn a_record_that_no_route_takes_is_told_why() {
+    let admin = Admin::start();
+    admin.view.health.set_ready();
+    let reasons = |query: &str| {
+        let explained: Explanation = serde_json::from_str(&admin.get(query).2).unwrap();
+        assert!(!explained.ok);
+        explained.reasons.into_iter().map(|reason| reason.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons("/explain?topic=other&key=a"), ["not_routed"]);
+    // Nobody is there to answer: their ends of the inboxes are gone, and nobody waits for them.
+    let gone = ["ingest_silent", "shard_silent"];
+    assert_eq!(reasons("/explain?topic=trades&key=a"), gone);
+    assert_eq!(reasons("/explain?topic=trades"), ["ingest_silent", "no_key", "no_partition", "shard_silent"]);
+    assert_eq!(reasons("/explain?topic=trades&partition=1"), gone, "the second route takes it");
+    let bad = reasons("/explain?topic=trades&key=%ff");
+    assert_eq!(bad, gone, "it still has a partition");
+    let explained: Explanation = serde_json::from_str(&admin.get("/explain?topic=trades&key=%ff").2).unwrap();
+    assert_eq!(explained.routes[0].miss.as_ref().unwrap().reason, "key_not_utf8");
+    let (status, _, body) = admin.get("/explain?key=a");
+    assert_eq!((status, body.as_str()), (400, "`topic` is missing\n"));
+    admin.end();
+}
+
+#[test]
+fn who_does_not_answer_is_not_waited_for_long() {
+    let (view, inboxes, questions) = open_view();
+    let admin = Admin::show(view);
+    let began = Now::read().mono_ms();
+    let explained: Explanation = serde_json::from_str(&admin.get("/explain?topic=trades&key=a").2).unwrap();
+    let took = Now::read().mono_ms() - began;
+    assert!((1_900..4_000).contains(&took), "{took} ms");
+    assert_eq!((explained.silent_shards, explained.ingest_answers), (vec![0, 1], false));
+    // Their inboxes are full now, which is no reason to wait.
+    assert!(questions.is_full() && inboxes.iter().all(flume::Receiver::is_full));
+    let began = Now::read().mono_ms();
+    let (status, _, _) = admin.get("/explain?topic=trades&key=a");
+    let took = Now::read().mono_ms() - began;
+    assert!(status == 200 && took < 1_000, "{took} ms");
     admin.end();
 }
 

@@ -1,5 +1,5 @@
-//! The admin thread: /health for load balancers and people, /metrics for Prometheus. It only reads what other threads
-//! keep, on a listener of its own that need not be public.
+//! The admin thread: /health for load balancers and people, /metrics for Prometheus, /explain for who misses a record. It
+//! reads what other threads keep, or asks them by letter, on a listener of its own that is not for the public.
 //!
 //! /health answers 200 while clients may come (`ready`, `degraded`) and 503 while they may not (`starting`, `draining`).
 //! /metrics has labels for shards and threads, never for channels or clients: their number is not ours to bound.
@@ -17,12 +17,16 @@ use tokio::sync::watch;
 
 use crate::{
     accept::Phase,
+    catalog::SharedCatalog,
+    config::Route,
     error::Error,
     health::Health,
-    mail::ShardLink,
+    mail::{ShardLink, ToIngest},
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
+    slab::Bell,
 };
 
+pub mod explain;
 mod exposition;
 mod process;
 mod state;
@@ -42,6 +46,14 @@ pub struct View {
     pub accept: Arc<AcceptMetrics>,
     /// Readiness and reasons.
     pub health: Arc<Health>,
+    /// The routes; their templates bound the names they make.
+    pub routes: Arc<[Route]>,
+    /// Topics and their partitions.
+    pub catalog: SharedCatalog,
+    /// Ingest's inbox.
+    pub to_ingest: flume::Sender<ToIngest>,
+    /// Wakes ingest after a letter.
+    pub ingest_bell: Arc<Bell>,
     /// When the server started, Unix ms.
     pub started_unix_ms: u64,
 }
@@ -79,7 +91,11 @@ pub fn run(listener: TcpListener, view: View, phase: watch::Receiver<Phase>) -> 
 
 /// The routes; apart from [`run`] so that tests and embedders can serve them otherwise.
 fn router(view: View) -> Router {
-    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(view)
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/explain", get(explain::explain))
+        .with_state(view)
 }
 
 async fn health(State(view): State<View>) -> impl IntoResponse {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{SharedCatalog, SourceNumber, TopicNumber},
     config::{Limits, Oversized, Route},
-    mail::{Answer, DataState, Grant, Question, Refused, ToIngest, ToShard},
+    mail::{Answer, DataState, Grant, PartitionState, Question, Refused, ToIngest, ToShard},
     metrics::IngestMetrics,
     slab::{Bell, Full, Meta, NO_CHANNEL, Writer},
 };
@@ -46,10 +46,10 @@ pub enum Taken {
 /// The single writer of the slab. `D` is the ring's kind of descriptor.
 #[derive(Debug)]
 pub struct Bus<D> {
-    slab: Writer,
+    pub(super) slab: Writer,
     routes: Routes,
-    sources: Sources,
-    channels: Channels,
+    pub(super) sources: Sources,
+    pub(super) channels: Channels,
     /// Channels of the entries from `swept` on: what falls below the reclaimed floor is looked up here, for the slab may
     /// overwrite an entry as soon as it is reclaimed.
     log: VecDeque<u32>,
@@ -186,8 +186,16 @@ impl<D> Bus<D> {
         let first = state.next == UNKNOWN && next_offset >= 0;
         state.next = state.next.max(next_offset);
         if first {
+            state.first = next_offset;
             self.place(source);
         }
+    }
+
+    /// What whoever drives the bus does with a partition, and its end where known: for those who ask.
+    pub fn note(&mut self, source: SourceNumber, state: PartitionState, end: Option<i64>) {
+        let noted = self.sources.source_mut(source);
+        noted.state = state;
+        noted.end = end.unwrap_or(noted.end);
     }
 
     /// Announces gaps of one topic: a notice for each of `bounds` to every channel of the topic that a shard holds. They
@@ -477,6 +485,7 @@ impl<D> Bus<D> {
         match letter {
             ToIngest::Question(question) => self.answer(question),
             ToIngest::Release { shard, channel } => self.channels.release(channel, shard),
+            ToIngest::Explain(asked) => self.explain(&asked),
             ToIngest::Stop => self.stopped = true,
         }
     }

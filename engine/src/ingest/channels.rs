@@ -79,6 +79,11 @@ impl Channels {
         self.by_name.find(hash, |&number| &*self.channels[number as usize].name == name).copied()
     }
 
+    /// Sequence of the channel's newest entry, unless that was swept.
+    pub(super) fn newest(&self, number: u32) -> Option<u64> {
+        Some(self.channels[number as usize].last).filter(|&last| last != NO_ENTRY)
+    }
+
     /// The number of a record's channel. A new one is to be used by [`Self::appended`], or given back by
     /// [`Self::unused`].
     pub(super) fn for_record(&mut self, name: &str) -> u32 {

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     bus::Bus,
-    feed::{Feed, PartState},
+    feed::Feed,
     jobs::Bounds,
     reach::Witness,
     watcher::{Ask, Finding, UNRESOLVED, Watcher},
@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::Error,
     health::{Health, Reason},
-    mail::{DataState, ToIngest, ToShard},
+    mail::{DataState, PartitionState, ToIngest, ToShard},
     metrics::IngestMetrics,
     slab::{Bell, Writer},
 };
@@ -168,12 +168,13 @@ impl Ingest {
     fn end_parts(&mut self, life: usize) {
         for &tag in &self.feed.lives[life].tags {
             let part = &mut self.feed.parts[tag as usize];
-            if matches!(part.state, PartState::Reading | PartState::OutOfRange)
+            if matches!(part.state, PartitionState::Reading | PartitionState::OutOfRange)
                 && let Err(error) = self.consumer.unassign(tag)
             {
                 error!(tag, %error, "the consumer does not let go of a partition");
             }
-            part.state = PartState::Ended;
+            part.state = PartitionState::Ended;
+            self.feed.bus.note(part.source, part.state, None);
         }
     }
 
@@ -191,16 +192,18 @@ impl Ingest {
                 (part.source, part.state)
             };
             match state {
-                PartState::Waiting => self.begin(tag),
-                PartState::Reading => {
+                PartitionState::Waiting => self.begin(tag),
+                PartitionState::Reading => {
                     if let Some(position) = self.consumer.position(tag) {
                         self.feed.bus.skip(source, position);
                     }
                     let behind = self.consumer.end(tag).unwrap_or(0) - self.feed.bus.next_offset(source);
                     lag += u64::try_from(behind).unwrap_or(0);
                 }
-                PartState::OutOfRange | PartState::Ended => {}
+                PartitionState::OutOfRange | PartitionState::Ended => {}
             }
+            let part = &self.feed.parts[tag as usize];
+            self.feed.bus.note(part.source, part.state, self.consumer.end(tag));
         }
         self.feed.metrics.lag_records.set(lag);
         self.feed.metrics.cpu_ns.set(ring::thread_cpu_ns());
@@ -219,7 +222,10 @@ impl Ingest {
             return;
         }
         match self.consumer.assign(&life.topic, part.partition, next, tag) {
-            Ok(()) => part.state = PartState::Reading,
+            Ok(()) => {
+                part.state = PartitionState::Reading;
+                self.feed.bus.note(part.source, part.state, None);
+            }
             Err(error) => {
                 let (topic, partition) = (&*life.topic, part.partition);
                 error!(topic, partition, %error, "the consumer does not take a partition; tried again");
@@ -312,7 +318,7 @@ impl Ingest {
         };
         let Some(&tag) = self.feed.lives[life].tags.get(partition as usize) else { return };
         let part = &self.feed.parts[tag as usize];
-        if part.state != PartState::OutOfRange {
+        if part.state != PartitionState::OutOfRange {
             return;
         }
         let next = self.feed.bus.next_offset(part.source);
@@ -331,7 +337,7 @@ impl Ingest {
         }
         let next = self.feed.bus.next_offset(self.feed.parts[tag as usize].source);
         match self.consumer.seek(tag, next) {
-            Ok(()) => self.feed.parts[tag as usize].state = PartState::Reading,
+            Ok(()) => self.feed.parts[tag as usize].state = PartitionState::Reading,
             Err(error) => {
                 error!(topic, partition, %error, "the consumer does not go on at another offset; asked again");
                 self.feed.out_of_range.push(tag);

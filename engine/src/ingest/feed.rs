@@ -15,6 +15,7 @@ use crate::{
     catalog::{SourceNumber, TopicNumber},
     clock::Now,
     health::{Health, Reason},
+    mail::PartitionState,
     metrics::IngestMetrics,
 };
 
@@ -32,26 +33,13 @@ const WAIT_DEGRADED_NS: u64 = 1_000_000_000;
 /// Headers of a record that need no allocation.
 const HEADERS_INLINE: usize = 32;
 
-/// What a tag is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PartState {
-    /// Its start is not known, or the consumer has not taken it yet.
-    Waiting,
-    /// Its records come.
-    Reading,
-    /// Its offset was out of range; the watcher has been asked.
-    OutOfRange,
-    /// Nothing with this tag is read any more.
-    Ended,
-}
-
 /// A partition as the consumer knows it; its tag is its index.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) life: usize,
     pub(super) partition: u32,
     pub(super) source: SourceNumber,
-    pub(super) state: PartState,
+    pub(super) state: PartitionState,
     /// Its trouble has been logged; no record has come since.
     troubled: bool,
 }
@@ -136,7 +124,7 @@ impl Feed {
         let partition = u32::try_from(of_topic.tags.len()).expect("partitions are few");
         let source = self.bus.add_source(of_topic.number, partition, start);
         of_topic.tags.push(tag);
-        self.parts.push(Part { life, partition, source, state: PartState::Waiting, troubled: false });
+        self.parts.push(Part { life, partition, source, state: PartitionState::Waiting, troubled: false });
         tag
     }
 
@@ -149,8 +137,8 @@ impl Feed {
             Delivery::Record(record) => self.take_record(&record),
             Delivery::OffsetOutOfRange { tag, text, .. } => {
                 let part = &mut self.parts[tag as usize];
-                if part.state == PartState::Reading {
-                    part.state = PartState::OutOfRange;
+                if part.state == PartitionState::Reading {
+                    part.state = PartitionState::OutOfRange;
                     let (topic, partition) = (&self.lives[part.life].topic, part.partition);
                     let next = self.bus.next_offset(part.source);
                     info!(topic = &**topic, partition, next, reason = text, "offset out of range");
@@ -176,7 +164,7 @@ impl Feed {
 
     fn take_record(&mut self, record: &kafka::Record<'_>) {
         let part = &mut self.parts[record.tag as usize];
-        if part.state != PartState::Reading || self.lives[part.life].stopped {
+        if part.state != PartitionState::Reading || self.lives[part.life].stopped {
             return;
         }
         part.troubled = false;

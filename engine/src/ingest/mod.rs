@@ -15,6 +15,7 @@ mod bus;
 mod channels;
 mod consumer;
 mod encode;
+mod explain;
 mod feed;
 mod jobs;
 mod outbox;

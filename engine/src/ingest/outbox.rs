@@ -108,7 +108,7 @@ impl<D> Way<D> {
         match letter {
             ToShard::Channel(answer) => self.answers.push_front(answer),
             ToShard::Status(state) => self.state = Some(state),
-            ToShard::Connection(_) | ToShard::Drain { .. } | ToShard::Stop => {
+            ToShard::Connection(_) | ToShard::Explain(_) | ToShard::Drain { .. } | ToShard::Stop => {
                 unreachable!("ingest writes answers and states only")
             }
         }

@@ -20,17 +20,17 @@ pub(super) struct Routes {
 impl Routes {
     /// `name_bytes_max` bounds the names they make.
     pub(super) fn new(routes: &[Route], name_bytes_max: usize) -> Self {
-        let bound = |route: &Route| {
-            let template = route.template.clone().with_name_bytes_max(name_bytes_max);
-            Route { template, ..route.clone() }
-        };
         let mut topics: Vec<Arc<str>> = Vec::new();
         for route in routes {
             if !topics.iter().any(|topic| **topic == route.topic) {
                 topics.push(Arc::from(route.topic.as_str()));
             }
         }
-        Self { routes: routes.iter().map(bound).collect(), sets: Vec::new(), topics }
+        Self {
+            routes: routes.iter().map(|route| route.bounded(name_bytes_max)).collect(),
+            sets: Vec::new(),
+            topics,
+        }
     }
 
     /// The routes of a topic, in their order.

@@ -7,6 +7,7 @@ use proto::position::{Epoch, Position};
 use crate::{
     catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber},
     config::{Oversized, Route},
+    mail::PartitionState,
 };
 
 /// Not known yet.
@@ -33,6 +34,12 @@ pub(super) struct SourceState {
     pub(super) next: i64,
     /// As far as the slab's entries tell; behind `next` where records matched nothing.
     pub(super) placed: i64,
+    /// The offset it began at.
+    pub(super) first: i64,
+    /// Its end as the broker last told it.
+    pub(super) end: i64,
+    /// What whoever drives the bus does with it.
+    pub(super) state: PartitionState,
 }
 
 /// All of them.
@@ -66,6 +73,11 @@ impl Sources {
 
     pub(super) fn topic(&self, topic: TopicNumber) -> &TopicState {
         &self.topics[topic as usize]
+    }
+
+    /// The present life of the topic of this name.
+    pub(super) fn find(&self, name: &str) -> Option<TopicNumber> {
+        self.catalog.topic(name).map(|(number, _)| number)
     }
 
     /// Sources of the topic, by partition.
@@ -102,7 +114,16 @@ impl Sources {
 
     pub(super) fn add_source(&mut self, topic: TopicNumber, partition: u32, next: i64) -> SourceNumber {
         let number = number(self.sources.len());
-        self.sources.push(SourceState { topic, partition, next, placed: UNKNOWN });
+        let state = PartitionState::Waiting;
+        self.sources.push(SourceState {
+            topic,
+            partition,
+            next,
+            placed: UNKNOWN,
+            first: next,
+            end: UNKNOWN,
+            state,
+        });
         self.catalog.sources.push(Source { topic, partition });
         let by_partition = &mut self.catalog.topics[topic as usize].sources;
         if let Some(present) = by_partition.get_mut(partition as usize) {

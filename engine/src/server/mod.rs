@@ -180,7 +180,7 @@ impl Server {
         let parts = inboxes.into_iter().zip(readers).map(|(inbox, reader)| ShardParts { inbox, reader });
         let started = server
             .start_shards(config, parts, &catalog)
-            .and_then(|()| server.start_others(config, listeners, obeys, ingest_metrics, ingest));
+            .and_then(|()| server.start_others(config, listeners, obeys, (catalog, ingest_metrics), ingest));
         match started {
             Ok(()) => Ok(server),
             Err(error) => {
@@ -252,7 +252,7 @@ impl Server {
         config: &Config,
         listeners: Listeners,
         obeys: flume::Sender<Phase>,
-        ingest_metrics: Arc<IngestMetrics>,
+        (catalog, ingest_metrics): (SharedCatalog, Arc<IngestMetrics>),
         ingest: Option<(ingest::Ingest, ingest::Watcher)>,
     ) -> Result<(), Error> {
         if let Some((ingest, watcher)) = ingest {
@@ -276,12 +276,18 @@ impl Server {
         };
         self.threads.spawn(Thread::Accept, move || accept::run(setup).map(|()| None))?;
         if let Some(listener) = listeners.admin {
+            let names_max = config.limits.channel_name_bytes;
+            let bounded = config.routes.iter().map(|route| route.bounded(names_max));
             let view = admin::View {
                 links: Arc::clone(&self.links),
                 shards: Arc::clone(&self.shards),
                 ingest: ingest_metrics,
                 accept: Arc::clone(&self.accept),
                 health: Arc::clone(&self.health),
+                routes: bounded.collect(),
+                catalog,
+                to_ingest: self.to_ingest.clone(),
+                ingest_bell: Arc::clone(&self.ingest_bell),
                 started_unix_ms: self.began.unix_ms,
             };
             let phase = self.phase.subscribe();

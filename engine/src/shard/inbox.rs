@@ -3,8 +3,8 @@
 use proto::native::reply;
 use ring::Ring;
 
-use super::Shard;
-use crate::mail::{DataState, ToIngest, ToShard};
+use super::{Shard, names::Name};
+use crate::mail::{DataState, ExplainChannels, ShardFacts, ToIngest, ToShard};
 
 /// Letters read in one turn: a storm of connections must not hold up those that are there.
 const LETTERS_A_TURN: usize = 256;
@@ -16,6 +16,7 @@ impl<R: Ring> Shard<R> {
                 Ok(ToShard::Connection(handover)) => self.begin(handover),
                 Ok(ToShard::Channel(answer)) => self.answered(answer),
                 Ok(ToShard::Status(state)) => self.tell_state(state),
+                Ok(ToShard::Explain(asked)) => self.explain(&asked),
                 Ok(ToShard::Drain { jitter_ms }) => self.begin_drain(jitter_ms),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(flume::TryRecvError::Empty | flume::TryRecvError::Disconnected) => return,
@@ -36,6 +37,19 @@ impl<R: Ring> Shard<R> {
         for key in keys {
             self.own(key, |out| out.extend_from_slice(&notice));
         }
+    }
+
+    /// Tells how many are subscribed: two numbers a channel, whatever their number.
+    fn explain(&mut self, asked: &ExplainChannels) {
+        let mut subscribers = Vec::with_capacity(asked.channels.len());
+        for name in asked.channels.iter() {
+            subscribers.push(match self.names.find(name) {
+                Some(Name::Held(channel)) => self.subscriptions.channel(*channel).subscribers(),
+                Some(Name::Asked(_)) | None => (0, 0),
+            });
+        }
+        // The asker may have given up.
+        let _ = asked.reply.try_send(ShardFacts { shard: self.index, subscribers });
     }
 
     /// A letter for ingest: it goes out at the end of the turn.

@@ -39,6 +39,11 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    /// Subscribers, and those of them that owe something.
+    pub(crate) fn subscribers(&self) -> (usize, usize) {
+        (self.members.len(), self.owing)
+    }
+
     /// Nobody needs the number any more.
     pub(crate) fn is_unused(&self) -> bool {
         self.members.is_empty() && self.reserved == 0

@@ -2,6 +2,7 @@
 //! the client is answered, and that a client beside it notices nothing. The ring is the fake one, the clock the test's.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod explain;
 mod frames;
 mod records;
 mod requests;

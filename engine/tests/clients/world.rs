@@ -7,7 +7,7 @@ use engine::{
     clock::Now,
     config::{Keepalive, Limits, Oversized, Route, Service},
     ingest::{Bus, Record, Taken},
-    mail::{DataState, Handover, Reservation, ToShard},
+    mail::{DataState, ExplainChannels, Handover, Reservation, ShardFacts, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
     slab::{Bell, Sizes, slab},
@@ -191,6 +191,15 @@ impl World {
         let heard = client.heard();
         assert!(matches!(&heard[..], [Heard::Json(ack)] if ack["count"] == channels.len()), "{heard:?}");
         client
+    }
+
+    /// What the shard answers when it is asked about channels.
+    pub(crate) fn explain(&mut self, channels: &[&str]) -> ShardFacts {
+        let (reply, answer) = flume::bounded(1);
+        let channels = channels.iter().map(|name| Arc::from(*name)).collect();
+        self.inbox.send(ToShard::Explain(ExplainChannels { channels, reply })).unwrap();
+        self.turn();
+        answer.try_recv().unwrap()
     }
 
     pub(crate) fn tell(&mut self, state: DataState) {

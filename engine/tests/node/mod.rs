@@ -171,7 +171,10 @@ impl Node {
                     }
                     ToShard::Status(state) if number == 0 => self.states.push(state),
                     ToShard::Status(_) => {}
-                    other @ (ToShard::Connection(_) | ToShard::Drain { .. } | ToShard::Stop) => {
+                    other @ (ToShard::Connection(_)
+                    | ToShard::Explain(_)
+                    | ToShard::Drain { .. }
+                    | ToShard::Stop) => {
                         panic!("not ingest's: {other:?}")
                     }
                 }

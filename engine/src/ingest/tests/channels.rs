@@ -77,7 +77,10 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
             match letter {
                 ToShard::Channel(answer) => names.push(answer.name.to_string()),
                 ToShard::Status(state) => states.push(state),
-                other @ (ToShard::Connection(_) | ToShard::Drain { .. } | ToShard::Stop) => {
+                other @ (ToShard::Connection(_)
+                | ToShard::Explain(_)
+                | ToShard::Drain { .. }
+                | ToShard::Stop) => {
                     panic!("{other:?}")
                 }
             }

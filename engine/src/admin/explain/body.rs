@@ -1,0 +1,222 @@
+//! The body of /explain. Programs read it back with the same types.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{super::View, Asked};
+use crate::{
+    clock::Now,
+    mail::{PartitionState, ShardFacts, TopicFacts},
+};
+
+/// What becomes of a topic's records with a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// No reason was found why a record would not arrive.
+    pub ok: bool,
+    /// The topic asked about.
+    pub topic: String,
+    /// The key asked about, with escapes if it is not UTF-8; none: a record without one.
+    pub key: Option<String>,
+    /// The topic's routes.
+    pub routes: Vec<RouteBody>,
+    /// Where a record with the key is expected.
+    pub expected: ExpectedBody,
+    /// Partitions of the topic, by number; none: not known, or ingest has not answered.
+    pub partitions: Vec<PartitionBody>,
+    /// The channels that the routes make.
+    pub channels: Vec<ChannelBody>,
+    /// Shards that have not answered.
+    pub silent_shards: Vec<usize>,
+    /// Ingest has answered.
+    pub ingest_answers: bool,
+    /// What was skipped or announced as a gap since the start, over all topics, by metric; only what is not 0.
+    pub counts: BTreeMap<String, u64>,
+    /// Why a record does not arrive.
+    pub reasons: Vec<ReasonBody>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteBody {
+    /// Its template.
+    pub template: String,
+    /// The channel it makes; two where the name has the partition in it and there are two candidates.
+    pub channels: Vec<String>,
+    /// Why it makes none.
+    pub miss: Option<ReasonBody>,
+}
+
+/// Partitions in which a record with the key is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedBody {
+    /// As asked: no need to guess.
+    pub asked: Option<u32>,
+    /// Where Java's producer and most others place it.
+    pub murmur2: Option<u32>,
+    /// Where librdkafka's default places it (CRC-32).
+    pub consistent: Option<u32>,
+}
+
+impl ExpectedBody {
+    /// The candidates, each once.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<u32> {
+        if let Some(asked) = self.asked {
+            return vec![asked];
+        }
+        let mut candidates: Vec<u32> = self.murmur2.into_iter().chain(self.consistent).collect();
+        candidates.dedup();
+        candidates
+    }
+}
+
+/// A partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionBody {
+    /// Its number.
+    pub partition: u32,
+    /// What ingest does with it.
+    pub state: PartitionState,
+    /// The first offset that was to be read here; older records are not.
+    pub first: Option<i64>,
+    /// The next offset to be read.
+    pub next: Option<i64>,
+    /// Its end as the broker last told it, up to a second ago.
+    pub end: Option<i64>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelBody {
+    /// Its name.
+    pub channel: String,
+    /// Its subscribers, of the shards that answered.
+    pub subscribers: usize,
+    /// Shards with a subscriber.
+    pub shards: Vec<ShardBody>,
+    /// Its newest message or gap notice that is still in memory.
+    pub newest: Option<NewestBody>,
+}
+
+/// A shard's part of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardBody {
+    /// Its number.
+    pub shard: usize,
+    /// Subscribers here.
+    pub subscribers: usize,
+    /// Those of them that are yet to be sent something.
+    pub behind: usize,
+}
+
+/// A message or a gap notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestBody {
+    /// Its topic.
+    pub topic: String,
+    /// Its position, as clients get it.
+    pub pos: String,
+    /// Kafka timestamp, Unix ms; none: it stands for no record.
+    pub ts: Option<i64>,
+    /// Since ingest read it, ms.
+    pub age_ms: u64,
+}
+
+/// A reason, for machines and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonBody {
+    /// A word.
+    pub reason: String,
+    /// A sentence.
+    pub text: String,
+}
+
+impl ReasonBody {
+    pub(super) fn new(reason: &str, text: impl Into<String>) -> Self {
+        Self { reason: reason.to_owned(), text: text.into() }
+    }
+}
+
+/// What was found out.
+pub(super) struct Facts {
+    pub(super) expected: ExpectedBody,
+    pub(super) routes: Vec<RouteBody>,
+    pub(super) channels: Vec<Arc<str>>,
+    pub(super) topic: Option<TopicFacts>,
+    pub(super) shards: Vec<ShardFacts>,
+}
+
+/// All of it but the reasons.
+pub(super) fn body(view: &View, asked: &Asked, facts: Facts, now: Now) -> Explanation {
+    let Facts { expected, routes, channels, topic, shards } = facts;
+    let ingest_answers = topic.is_some();
+    let TopicFacts { partitions, newest } =
+        topic.unwrap_or_else(|| TopicFacts { partitions: Vec::new(), newest: Vec::new() });
+    let known = |offset: i64| (offset >= 0).then_some(offset);
+    let partition = |(partition, facts): (u32, &crate::mail::PartitionFacts)| PartitionBody {
+        partition,
+        state: facts.state,
+        first: known(facts.first),
+        next: known(facts.next),
+        end: known(facts.end),
+    };
+    let mut newest = newest.into_iter().map(|newest| {
+        newest.map(|newest| NewestBody {
+            topic: newest.topic.to_string(),
+            pos: newest.position.to_string(),
+            ts: known(newest.ts_ms),
+            age_ms: now.mono_ns.saturating_sub(newest.ingest_ns) / 1_000_000,
+        })
+    });
+    let channel = |(at, name): (usize, &Arc<str>)| {
+        let part = |answer: &ShardFacts| {
+            let (subscribers, behind) = answer.subscribers.get(at).copied().unwrap_or_default();
+            ShardBody { shard: answer.shard, subscribers, behind }
+        };
+        let shards: Vec<ShardBody> = shards.iter().map(part).filter(|part| part.subscribers > 0).collect();
+        ChannelBody {
+            channel: name.to_string(),
+            subscribers: shards.iter().map(|part| part.subscribers).sum(),
+            shards,
+            newest: newest.next().flatten(),
+        }
+    };
+    Explanation {
+        ok: false,
+        topic: asked.topic.to_string(),
+        key: asked.key.as_deref().map(shown),
+        routes,
+        expected,
+        partitions: (0..).zip(&partitions).map(partition).collect(),
+        channels: channels.iter().enumerate().map(channel).collect(),
+        silent_shards: (0..view.links.len())
+            .filter(|shard| !shards.iter().any(|answer| answer.shard == *shard))
+            .collect(),
+        ingest_answers,
+        counts: counts(view),
+        reasons: Vec::new(),
+    }
+}
+
+fn shown(key: &[u8]) -> String {
+    std::str::from_utf8(key).map_or_else(|_| key.escape_ascii().to_string(), str::to_owned)
+}
+
+fn counts(view: &View) -> BTreeMap<String, u64> {
+    let ingest = &view.ingest;
+    let lagged = view.shards.iter().map(|shard| shard.lagged.get()).sum();
+    let all = [
+        ("unrouted", ingest.unrouted.get()),
+        ("no_key", ingest.no_key.get()),
+        ("bad_key", ingest.bad_key.get()),
+        ("no_header", ingest.no_header.get()),
+        ("bad_name", ingest.bad_name.get()),
+        ("oversized", ingest.oversized.get()),
+        ("retention_gaps", ingest.retention_gaps.get()),
+        ("reset_gaps", ingest.reset_gaps.get()),
+        ("lagged", lagged),
+    ];
+    all.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+}
