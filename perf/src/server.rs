@@ -59,21 +59,7 @@ impl Metrics {
     /// # Errors
     /// [`Error::Server`] with what failed.
     pub fn fetch(admin: &str) -> Result<Self, Error> {
-        let fail = |what: String| Error::Server(format!("http://{admin}/metrics: {what}"));
-        let addr = admin
-            .to_socket_addrs()
-            .map_err(|error| fail(error.to_string()))?
-            .next()
-            .ok_or_else(|| fail("the name has no address".to_owned()))?;
-        let answer = get(&addr, admin).map_err(|error| fail(error.to_string()))?;
-        let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-            return Err(fail("no HTTP answer".to_owned()));
-        };
-        let status = head.lines().next().unwrap_or_default();
-        if status.split(' ').nth(1) != Some("200") {
-            return Err(fail(status.to_owned()));
-        }
-        Ok(Self::read(body))
+        Ok(Self::read(&get(admin, "/metrics")?))
     }
 
     /// Reads the Prometheus text format; what is not a sample is left out.
@@ -151,12 +137,34 @@ impl Metrics {
     }
 }
 
-fn get(addr: &std::net::SocketAddr, host: &str) -> std::io::Result<String> {
+/// The body that the admin listener at `HOST:PORT` answers with; waits 5 s at most for each part of it.
+///
+/// # Errors
+/// [`Error::Server`] with what failed, an answer other than 200 too.
+pub fn get(admin: &str, path: &str) -> Result<String, Error> {
+    let fail = |what: String| Error::Server(format!("http://{admin}{path}: {what}"));
+    let addr = admin
+        .to_socket_addrs()
+        .map_err(|error| fail(error.to_string()))?
+        .next()
+        .ok_or_else(|| fail("the name has no address".to_owned()))?;
+    let answer = exchange(&addr, admin, path).map_err(|error| fail(error.to_string()))?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Err(fail("no HTTP answer".to_owned()));
+    };
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        return Err(fail(status.to_owned()));
+    }
+    Ok(body.to_owned())
+}
+
+fn exchange(addr: &std::net::SocketAddr, host: &str, path: &str) -> std::io::Result<String> {
     let limit = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(addr, limit)?;
     stream.set_read_timeout(Some(limit))?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    stream.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)
