@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod demo;
 mod echo;
+mod explain;
 mod one_dash;
 mod produce;
 mod serve;
@@ -22,6 +23,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Tell what this host and the brokers lack for the settings of serve.
     Check(Box<check::Args>),
+    /// Tell what becomes of a topic's records with a key, or why one did not arrive.
+    Explain(Box<explain::Args>),
     /// Load a server with clients and messages, and check every message.
     Bench(Box<bench::Args>),
     /// Send records to Kafka: lines of standard input, a checkable load, or a market.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
             args.set_file_routes(layered.routes);
             check::run(*args)
         }
+        Command::Explain(args) => explain::run(*args),
         Command::Bench(args) => bench::run(*args),
         Command::Produce(args) => produce::run(*args),
         Command::Demo(args) => demo::run(&args),

@@ -18,7 +18,7 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// Public listener.
     pub listen: SocketAddr,
-    /// Listener of /health and /metrics; none: no admin thread.
+    /// Listener of /health, /metrics and /explain; none: no admin thread.
     pub admin: Option<SocketAddr>,
     /// The brokers and any librdkafka property.
     pub kafka: kafka::Settings,

@@ -363,7 +363,7 @@ fn worker_command(processes: u32) -> Result<Vec<String>, perf::Error> {
 }
 
 /// `HOST:PORT` of an address that may be written as a URL.
-fn host_of(address: &str) -> String {
+pub(crate) fn host_of(address: &str) -> String {
     let rest = address.strip_prefix("http://").unwrap_or(address);
     rest.split('/').next().unwrap_or(rest).to_owned()
 }

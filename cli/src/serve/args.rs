@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = values::address, help_heading = TRAFFIC)]
     pub(super) lb_addr: Address,
 
-    /// Listener of /health and /metrics; "none" leaves it out
+    /// Listener of /health, /metrics and /explain; "none" leaves it out
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = values::address_or_none, help_heading = TRAFFIC)]
     pub(super) admin_addr: Address,
 

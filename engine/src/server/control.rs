@@ -29,7 +29,7 @@ pub(super) enum Event {
 pub struct Addresses {
     /// Clients.
     pub public: SocketAddr,
-    /// /health and /metrics.
+    /// /health, /metrics and /explain.
     pub admin: Option<SocketAddr>,
 }
 

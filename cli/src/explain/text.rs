@@ -1,0 +1,181 @@
+//! An explanation for people. What comes from records is escaped: a terminal must not obey a key.
+
+use std::fmt::{self, Write as _};
+
+use engine::{
+    admin::explain::{ChannelBody, ExpectedBody, Explanation, PartitionBody, RouteBody},
+    mail::PartitionState,
+};
+
+/// The whole.
+pub(super) fn text(found: &Explanation) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut out, found);
+    out
+}
+
+fn write(out: &mut String, found: &Explanation) -> fmt::Result {
+    let key = found.key.as_deref().map_or_else(|| "no key".to_owned(), |key| format!("key {}", shown(key)));
+    writeln!(out, "record     topic {}, {key}{}", shown(&found.topic), expected(&found.expected))?;
+    for RouteBody { template, channels, miss } in &found.routes {
+        let why = miss.as_ref().map_or("", |miss| &miss.text);
+        let made = if channels.is_empty() { format!("no channel: {why}") } else { names(channels) };
+        writeln!(out, "route      {} -> {made}", shown(template))?;
+    }
+    partitions(out, found)?;
+    for channel in &found.channels {
+        write_channel(out, channel)?;
+    }
+    if !found.counts.is_empty() {
+        let counts: Vec<String> =
+            found.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(out, "counted    {} (all topics, since the start)", counts.join(", "))?;
+    }
+    for reason in &found.reasons {
+        writeln!(out, "REASON     {}: {}", reason.reason, shown(&reason.text))?;
+    }
+    match found.reasons.len() {
+        0 => writeln!(out, "No reason was found why a record would not arrive."),
+        1 => writeln!(out, "1 reason why a record does not arrive."),
+        count => writeln!(out, "{count} reasons why a record does not arrive."),
+    }
+}
+
+fn names(channels: &[String]) -> String {
+    let names: Vec<String> = channels.iter().map(|name| shown(name)).collect();
+    names.join(" or ")
+}
+
+fn expected(expected: &ExpectedBody) -> String {
+    match *expected {
+        ExpectedBody { asked: Some(asked), .. } => format!(", partition {asked}"),
+        ExpectedBody { murmur2: Some(one), consistent: Some(other), .. } if one == other => {
+            format!(", expected in partition {one}")
+        }
+        ExpectedBody { murmur2: Some(murmur2), consistent: Some(consistent), .. } => format!(
+            ", expected in partition {murmur2} (murmur2: Java and most others) or {consistent} (CRC-32: librdkafka)"
+        ),
+        ExpectedBody { .. } => String::new(),
+    }
+}
+
+/// Those that the record may be in; all of them where that is not known. Others that are not read are among the reasons.
+fn partitions(out: &mut String, found: &Explanation) -> fmt::Result {
+    let candidates = found.expected.partitions();
+    let count = found.partitions.len();
+    let few: Vec<&PartitionBody> = found
+        .partitions
+        .iter()
+        .filter(|known| candidates.is_empty() || candidates.contains(&known.partition))
+        .collect();
+    for PartitionBody { partition, state, first, next, end } in &few {
+        let state = match state {
+            PartitionState::Waiting => "waits",
+            PartitionState::Reading => "is read",
+            PartitionState::OutOfRange => "is out of range",
+            PartitionState::Ended => "is read no more",
+        };
+        let offset =
+            |offset: &Option<i64>| offset.map_or_else(|| "unknown".to_owned(), |offset| offset.to_string());
+        let (first, next, end) = (offset(first), offset(next), offset(end));
+        writeln!(
+            out,
+            "partition  {partition} of {count} {state}: from offset {first}, next {next}, end {end}"
+        )?;
+    }
+    Ok(())
+}
+
+fn write_channel(out: &mut String, channel: &ChannelBody) -> fmt::Result {
+    let ChannelBody { channel, subscribers, shards, newest } = channel;
+    let channel = shown(channel);
+    let parts: Vec<String> = shards
+        .iter()
+        .map(|part| match part.behind {
+            0 => format!("shard {}: {}", part.shard, part.subscribers),
+            behind => format!("shard {}: {}, {behind} behind", part.shard, part.subscribers),
+        })
+        .collect();
+    let by_shard = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
+    writeln!(out, "channel    {channel}: {subscribers} {}{by_shard}", plural(*subscribers, "subscriber"))?;
+    match newest {
+        None => writeln!(out, "newest     {channel}: nothing in memory"),
+        Some(newest) => {
+            let ts = newest.ts.map_or_else(String::new, |ts| format!(", Kafka time {ts} ms"));
+            let (topic, pos, age_ms) = (&newest.topic, &newest.pos, newest.age_ms);
+            writeln!(out, "newest     {channel}: {pos} of {topic}, read {age_ms} ms ago{ts}")
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_debug()) } else { out.push(c) }
+    }
+    out
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explanation(json: &str) -> Explanation {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_record_that_arrives_reads_well() {
+        let found = explanation(
+            r#"{"ok":true,"topic":"trades","key":"BTC",
+            "routes":[{"template":"{key}.trade","channels":["BTC.trade"],"miss":null},
+                      {"template":"{header:r}","channels":[],"miss":{"reason":"no_header","text":"it lacks a header"}}],
+            "expected":{"asked":null,"murmur2":2,"consistent":0},
+            "partitions":[{"partition":0,"state":"reading","first":0,"next":7,"end":null},
+                          {"partition":1,"state":"reading","first":0,"next":9,"end":9},
+                          {"partition":2,"state":"out_of_range","first":3,"next":8,"end":8}],
+            "channels":[{"channel":"BTC.trade","subscribers":3,
+                "shards":[{"shard":0,"subscribers":1,"behind":0},{"shard":2,"subscribers":2,"behind":1}],
+                "newest":{"topic":"trades","pos":"E.2.7","ts":5,"age_ms":12}}],
+            "silent_shards":[],"ingest_answers":true,"counts":{"lagged":4,"no_key":3},"reasons":[]}"#,
+        );
+        let expected = "\
+record     topic trades, key BTC, expected in partition 2 (murmur2: Java and most others) or 0 (CRC-32: librdkafka)
+route      {key}.trade -> BTC.trade
+route      {header:r} -> no channel: it lacks a header
+partition  0 of 3 is read: from offset 0, next 7, end unknown
+partition  2 of 3 is out of range: from offset 3, next 8, end 8
+channel    BTC.trade: 3 subscribers (shard 0: 1; shard 2: 2, 1 behind)
+newest     BTC.trade: E.2.7 of trades, read 12 ms ago, Kafka time 5 ms
+counted    lagged 4, no_key 3 (all topics, since the start)
+No reason was found why a record would not arrive.
+";
+        assert_eq!(text(&found), expected);
+    }
+
+    #[test]
+    fn reasons_come_last_and_nothing_is_obeyed() {
+        let found = explanation(
+            r#"{"ok":false,"topic":"t","key":"\u001b[2J","routes":[{"template":"{key}","channels":["\u001b[2J"],"miss":null}],
+            "expected":{"asked":1,"murmur2":null,"consistent":null},"partitions":[],
+            "channels":[{"channel":"\u001b[2J","subscribers":0,"shards":[],"newest":null}],
+            "silent_shards":[],"ingest_answers":false,"counts":{},
+            "reasons":[{"reason":"ingest_silent","text":"silent"},{"reason":"nobody_subscribes","text":"to '\u001b[2J'"}]}"#,
+        );
+        let expected = "\
+record     topic t, key \\u{1b}[2J, partition 1
+route      {key} -> \\u{1b}[2J
+channel    \\u{1b}[2J: 0 subscribers
+newest     \\u{1b}[2J: nothing in memory
+REASON     ingest_silent: silent
+REASON     nobody_subscribes: to '\\u{1b}[2J'
+2 reasons why a record does not arrive.
+";
+        assert_eq!(text(&found), expected);
+    }
+}
