@@ -205,8 +205,8 @@ fn command(envelope: &Envelope<'_>, limits: &Limits) -> Result<Command, Wrong> {
         "refresh" => Err(Wrong(ErrorCode::NotAvailable, "refresh is not available yet").into()),
         // A peer's text is not thrown back whole.
         other => {
-            let other = &other[..other.floor_char_boundary(40)];
-            Err(Wrong(ErrorCode::UnknownType, Cow::Owned(format!("unknown type {other:?}"))))
+            let other: String = other.chars().flat_map(char::escape_debug).take(40).collect();
+            Err(Wrong(ErrorCode::UnknownType, Cow::Owned(format!("unknown type \"{other}\""))))
         }
     }
 }

@@ -114,6 +114,8 @@ fn every_failure_has_its_code_and_its_id() {
     }
     let long = format!(r#"{{"type":"{}"}}"#, "é".repeat(5_000));
     assert_eq!(failed(&long).0, UnknownType);
+    // What is escaped is cut as well.
+    assert_eq!(failed(&format!(r#"{{"type":"{}"}}"#, "\u{7f}".repeat(90))).0, UnknownType);
 }
 
 /// What stands beside a channel's name, and how the channel fares while its neighbour holds.
