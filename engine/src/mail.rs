@@ -166,7 +166,7 @@ pub struct PartitionFacts {
     pub first: i64,
     /// The next offset to be read; -1: not known yet.
     pub next: i64,
-    /// The end of the partition as the broker last told it, up to a second ago; -1: not known.
+    /// The end of the partition as known: the broker told it up to a second ago; -1: not known.
     pub end: i64,
 }
 

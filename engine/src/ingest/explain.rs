@@ -1,7 +1,7 @@
 //! What ingest knows of a topic and of channels, for the admin thread's /explain. It only looks: nothing is held, made or
 //! given back, and nothing below the reclaimed floor is read.
 
-use super::bus::Bus;
+use super::{bus::Bus, sources::UNKNOWN};
 use crate::mail::{ExplainTopic, Newest, PartitionFacts, TopicFacts};
 
 impl<D> Bus<D> {
@@ -10,7 +10,9 @@ impl<D> Bus<D> {
         let sources = self.sources.find(&asked.topic).map_or(&[][..], |topic| self.sources.of_topic(topic));
         let partition = |&source| {
             let source = self.sources.source(source);
-            PartitionFacts { state: source.state, first: source.first, next: source.next, end: source.end }
+            // What was read since the broker told the end is not beyond it.
+            let end = if source.end == UNKNOWN { UNKNOWN } else { source.end.max(source.next) };
+            PartitionFacts { state: source.state, first: source.first, next: source.next, end }
         };
         let facts = TopicFacts {
             partitions: sources.iter().map(partition).collect(),

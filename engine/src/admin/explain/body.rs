@@ -83,7 +83,7 @@ pub struct PartitionBody {
     pub first: Option<i64>,
     /// The next offset to be read.
     pub next: Option<i64>,
-    /// Its end as the broker last told it, up to a second ago.
+    /// Its end as known: the broker told it up to a second ago.
     pub end: Option<i64>,
 }
 

@@ -30,6 +30,9 @@ fn partitions_are_told_as_they_are() {
     let second = PartitionFacts { first: 3, next: 3, ..second };
     assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second]);
     assert_eq!(ask(&mut world, "u", &[]).partitions, []);
+    world.bus.skip(read, 12);
+    let first = PartitionFacts { next: 12, end: 12, ..first };
+    assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second], "the end was told earlier");
 
     // A later life of the topic has its own.
     world.bus.retire(topic, &[]);
