@@ -20,6 +20,21 @@ pub struct Source {
     pub topic: TopicNumber,
     /// Its partition number in Kafka.
     pub partition: u32,
+    /// The source whose place it took, where the partition's log was cut.
+    pub replaces: Option<SourceNumber>,
+    /// The end it came to, if its log was cut.
+    pub cut: Option<Cut>,
+}
+
+/// A partition's log was cut (an unclean election): what came from there on is void, and other records take the offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// The first void offset.
+    pub at: i64,
+    /// The last one, included.
+    pub to: i64,
+    /// The source that goes on, at `at`.
+    pub by: SourceNumber,
 }
 
 /// One life of a topic, from its creation to its deletion.
@@ -57,7 +72,7 @@ impl Catalog {
     /// A client's position for an offset of a source.
     #[must_use]
     pub fn position(&self, source: SourceNumber, offset: i64) -> Position {
-        let Source { topic, partition } = self.sources[source as usize];
+        let Source { topic, partition, .. } = self.sources[source as usize];
         Position { epoch: self.topics[topic as usize].epoch, partition, offset }
     }
 
@@ -66,8 +81,35 @@ impl Catalog {
     #[must_use]
     pub fn vector(&self, topic: TopicNumber, next_offsets: &[i64]) -> Vector {
         let topic = &self.topics[topic as usize];
-        let next =
-            topic.sources.iter().map(|&source| next_offsets.get(source as usize).copied().unwrap_or(-1));
+        let next = topic.sources.iter().map(|&source| self.next_offset(source, next_offsets));
         Vector { epoch: topic.epoch, next: next.collect() }
     }
+
+    /// The source is of a life that another one has taken the place of.
+    #[must_use]
+    pub fn is_retired(&self, source: SourceNumber) -> bool {
+        self.topics[self.sources[source as usize].topic as usize].retired
+    }
+
+    /// The end of a source that came to one before these next offsets: whoever is there has been told of it.
+    #[must_use]
+    pub fn cut_before(&self, source: SourceNumber, next_offsets: &[i64]) -> Option<Cut> {
+        self.sources[source as usize].cut.filter(|cut| known(cut.by, next_offsets) >= 0)
+    }
+
+    /// The next offset of a source; before it began, that of the source whose place it took.
+    fn next_offset(&self, source: SourceNumber, next_offsets: &[i64]) -> i64 {
+        let mut source = source;
+        loop {
+            match (known(source, next_offsets), self.sources[source as usize].replaces) {
+                (..0, Some(earlier)) => source = earlier,
+                (next, _) => return next,
+            }
+        }
+    }
+}
+
+/// The next offset of a source among these; negative: unknown.
+fn known(source: SourceNumber, next_offsets: &[i64]) -> i64 {
+    next_offsets.get(source as usize).copied().unwrap_or(-1)
 }

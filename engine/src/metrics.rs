@@ -106,7 +106,7 @@ counters! {
         "Partitions read.", partitions: Gauge,
         "Questions answered.", questions: Counter,
         "Gap notices published because of retention.", retention_gaps: Counter,
-        "Gap notices published because of a new life of a topic.", reset_gaps: Counter,
+        "Gap notices published because of a new life of a topic or a cut log.", reset_gaps: Counter,
         "Times ingest waited for a shard's acknowledgement.", waits: Counter,
         "Time ingest has been waiting now, ms.", waiting_ms: Gauge,
         "Records between here and the end of the partitions, where known.", lag_records: Gauge,

@@ -128,7 +128,6 @@ impl<D> Bus<D> {
     pub fn add_source(&mut self, topic: TopicNumber, partition: u32, next_offset: i64) -> SourceNumber {
         let source = self.sources.add_source(topic, partition, UNKNOWN);
         self.skip(source, next_offset);
-        self.place(source);
         self.metrics.partitions.set(self.sources.live() as u64);
         source
     }
@@ -201,17 +200,10 @@ impl<D> Bus<D> {
     /// Announces gaps of one topic: a notice for each of `bounds` to every channel of the topic that a shard holds. They
     /// come before any record accepted later. A source whose gap ends at or beyond its next offset goes on behind it.
     pub fn gap(&mut self, topic: TopicNumber, reason: GapReason, bounds: Vec<Bounds>) {
-        debug_assert!(
-            bounds.iter().all(|gap| gap.from <= gap.to),
-            "a gap has at least one offset: {bounds:?}"
-        );
-        let name = &self.sources.topic(topic).name;
-        let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
-        let channels: Arc<[_]> = of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect();
+        let channels = self.held_of(topic);
         // Partition by partition, each notice behind the last: where a reader stops in between, positions are exact.
         for bounds in bounds {
-            let channels = Arc::clone(&channels);
-            self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
+            self.announce(&channels, reason, bounds);
             self.skip(bounds.source, bounds.to + 1);
             self.place(bounds.source);
         }
@@ -236,10 +228,13 @@ impl<D> Bus<D> {
     /// goes on at `offset` as a new source, so that positions never mix the two histories.
     pub fn cut(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
         let state = self.sources.source(source);
-        let (topic, partition) = (state.topic, state.partition);
         let to = offset.max(state.next - 1);
-        self.gap(topic, GapReason::Reset, vec![Bounds { source, from: offset, to }]);
-        self.add_source(topic, partition, offset)
+        let channels = self.held_of(state.topic);
+        // The new source's place comes right behind the notices, so that a reader never stands between them.
+        self.announce(&channels, GapReason::Reset, Bounds { source, from: offset, to });
+        let by = self.sources.cut(source, offset, to);
+        self.skip(by, offset);
+        by
     }
 
     /// Handles letters from shards and tries again what found an inbox full; never waits. False once ingest is to end.
@@ -409,6 +404,19 @@ impl<D> Bus<D> {
 
 /// What comes before records.
 impl<D> Bus<D> {
+    /// The topic's channels that some shard holds.
+    fn held_of(&self, topic: TopicNumber) -> Arc<[(u32, Arc<str>)]> {
+        let name = &self.sources.topic(topic).name;
+        let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
+        of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect()
+    }
+
+    fn announce(&mut self, channels: &Arc<[(u32, Arc<str>)]>, reason: GapReason, bounds: Bounds) {
+        debug_assert!(bounds.from <= bounds.to, "a gap has at least one offset: {bounds:?}");
+        let channels = Arc::clone(channels);
+        self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
+    }
+
     /// Tells the slab where a partition is.
     fn place(&mut self, source: SourceNumber) {
         let next = self.sources.source(source).next;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::position::{Epoch, Position};
 
 use crate::{
-    catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber},
+    catalog::{Catalog, Cut, SharedCatalog, Source, SourceNumber, Topic, TopicNumber},
     config::{Oversized, Route},
     mail::PartitionState,
 };
@@ -124,7 +124,7 @@ impl Sources {
             end: UNKNOWN,
             state,
         });
-        self.catalog.sources.push(Source { topic, partition });
+        self.catalog.sources.push(Source { topic, partition, replaces: None, cut: None });
         let by_partition = &mut self.catalog.topics[topic as usize].sources;
         if let Some(present) = by_partition.get_mut(partition as usize) {
             *present = number;
@@ -134,6 +134,17 @@ impl Sources {
         }
         self.changed = true;
         number
+    }
+
+    /// Another source takes the place of one whose log was cut at `at`; what it had up to `to` is void.
+    pub(super) fn cut(&mut self, source: SourceNumber, at: i64, to: i64) -> SourceNumber {
+        let SourceState { topic, partition, next, .. } = *self.source(source);
+        // It moves no more.
+        self.source_mut(source).placed = next;
+        let by = self.add_source(topic, partition, UNKNOWN);
+        self.catalog.sources[source as usize].cut = Some(Cut { at, to, by });
+        self.catalog.sources[by as usize].replaces = Some(source);
+        by
     }
 
     pub(super) fn retire(&mut self, topic: TopicNumber) {

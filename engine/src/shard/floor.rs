@@ -91,8 +91,18 @@ impl<R: Ring> Shard<R> {
         }
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(cursor, &mut next_offsets);
-        let offset = |source: u32| next_offsets.get(source as usize).copied().unwrap_or(0).max(0);
-        let missed = sources.into_iter().map(|source| (source, offset(source))).collect();
+        let catalog = self.catalog.load();
+        // Of a log that was cut before, the connection has been told.
+        let goes_on = |source: &u32| catalog.cut_before(*source, &next_offsets).is_none();
+        let missed = sources.into_iter().filter(goes_on).map(|source| {
+            // One that took another's place later begins where that one was cut, any other where its records do.
+            let replaced = catalog.sources[source as usize].replaces;
+            let begin =
+                replaced.and_then(|earlier| catalog.sources[earlier as usize].cut).map_or(0, |cut| cut.at);
+            let next = next_offsets.get(source as usize).copied().filter(|&next| next >= 0);
+            (source, next.unwrap_or(begin))
+        });
+        let missed = missed.collect();
         self.next_offsets = next_offsets;
         missed
     }
@@ -107,15 +117,21 @@ impl<R: Ring> Shard<R> {
         for (channel, missed) in recovered {
             let Some(name) = &self.subscriptions.channel(channel).name else { continue };
             let begun = self.links.begun(channel);
-            for (source, from) in missed {
+            for (source, mut from) in missed {
+                // Of a life that is over, what was delivered is void as well.
+                let mut reason = if catalog.is_retired(source) { GapReason::Reset } else { GapReason::Slow };
                 let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
                 if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {
                     to = to.max(offset);
                 }
+                // So is what was delivered of a log behind where it was cut.
+                if let Some(cut) = catalog.cut_before(source, &next_offsets) {
+                    (from, to, reason) = (from.min(cut.at), cut.to, GapReason::Reset);
+                }
                 if to >= from {
                     let (from, to) = (catalog.position(source, from), catalog.position(source, to));
                     let Some(client) = self.connections.at_mut(connection) else { return };
-                    reply::gap(client.own.end(), name, &from, &to, GapReason::Slow);
+                    reply::gap(client.own.end(), name, &from, &to, reason);
                     self.metrics.gaps.add(1);
                 }
             }

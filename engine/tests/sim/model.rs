@@ -6,8 +6,8 @@ use proto::position::Epoch;
 
 use crate::rng::Hash;
 
-/// A partition of one life of a topic, as clients tell them apart.
-pub(crate) type Part = (Epoch, u32);
+/// A partition of one life of a topic, and how often its log had been cut: offsets from the cut on come again.
+pub(crate) type Part = (Epoch, u32, u32);
 
 /// What a subscriber of a channel should see for one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,15 @@ impl Model {
         }
     }
 
+    /// The partition's log is cut: what was produced from there on is void, and comes anew in the part this gives.
+    pub(crate) fn cut(&mut self, part: Part, at: i64) -> Part {
+        let to = self.lines[&part].next - 1;
+        self.lose(Lost { part, from: at, to, reason: "reset" });
+        let next = (part.0, part.1, part.2 + 1);
+        self.add_part(next, at);
+        next
+    }
+
     /// The partition moved without records for anybody.
     pub(crate) fn skip(&mut self, part: Part, next: i64) {
         let line = self.lines.get_mut(&part).expect("a partition that was added");
@@ -172,9 +181,26 @@ impl Model {
         &self.lives
     }
 
+    /// A later life has taken the place of this one.
+    pub(crate) fn is_past(&self, epoch: Epoch) -> bool {
+        let Some((index, life)) = self.life(epoch) else { return false };
+        self.lives[index + 1..].iter().any(|later| later.topic == life.topic)
+    }
+
     /// Partitions of a life.
     pub(crate) fn parts(&self, epoch: Epoch) -> impl Iterator<Item = Part> + '_ {
-        self.lines.range((epoch, 0)..=(epoch, u32::MAX)).map(|(part, _)| *part)
+        self.lines.range((epoch, 0, 0)..=(epoch, u32::MAX, u32::MAX)).map(|(part, _)| *part)
+    }
+
+    /// The partition goes on as another part.
+    pub(crate) fn is_cut(&self, part: Part) -> bool {
+        self.lines.contains_key(&(part.0, part.1, part.2 + 1))
+    }
+
+    /// The part that a partition is now.
+    pub(crate) fn part(&self, epoch: Epoch, partition: u32) -> Part {
+        let parts = self.lines.range((epoch, partition, 0)..=(epoch, partition, u32::MAX));
+        parts.last().map_or((epoch, partition, 0), |(part, _)| *part)
     }
 
     /// Ranges lost so far; the index tells how long ago.

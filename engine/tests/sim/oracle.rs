@@ -46,6 +46,8 @@ struct Sub {
     next: BTreeMap<Part, i64>,
     /// The newest delivered offset.
     delivered: BTreeMap<Part, i64>,
+    /// How often a partition's log had been cut, as far as the client has been told.
+    cuts: BTreeMap<(Epoch, u32), u32>,
     /// Ranges lost when the ack was read: a notice of those need not come.
     lost: usize,
 }
@@ -143,7 +145,7 @@ impl Checker {
     fn message(&mut self, channel: &str, pos: &str, content: Hash, model: &Model) -> Result<(), Wrong> {
         let Some(sub) = self.held.get_mut(channel) else { wrong!("not subscribed to {channel:?}") };
         let position = Position::parse(pos).map_err(|error| error.to_string())?;
-        let (part, offset) = ((position.epoch, position.partition), position.offset);
+        let (part, offset) = (sub.part(position.epoch, position.partition), position.offset);
         sub.check_topic(model, part.0)?;
         match model.at(channel, part, offset) {
             Some(Expect::Message(expected)) if expected == content => {}
@@ -170,8 +172,8 @@ impl Checker {
         };
         let from = Position::parse(&gap.from).map_err(|error| error.to_string())?;
         let to = Position::parse(&gap.to).map_err(|error| error.to_string())?;
-        let part = (from.epoch, from.partition);
-        if part != (to.epoch, to.partition) || from.offset > to.offset {
+        let part = sub.part(from.epoch, from.partition);
+        if (part.0, part.1) != (to.epoch, to.partition) || from.offset > to.offset {
             wrong!("a gap from {from} to {to}");
         }
         sub.check_topic(model, part.0)?;
@@ -182,6 +184,7 @@ impl Checker {
                     wrong!("no such value was produced");
                 }
             }
+            "reset" if sub.is_over(model, part, from.offset, to.offset) || model.is_past(part.0) => {}
             reason => {
                 let is_it = |lost: &&crate::model::Lost| {
                     lost.part == part && (lost.from, lost.to, lost.reason) == (from.offset, to.offset, reason)
@@ -191,8 +194,13 @@ impl Checker {
                 }
             }
         }
+        if gap.reason != "reset" && sub.is_over(model, part, from.offset, to.offset) {
+            wrong!("what was delivered there is void: it is a reset");
+        }
+        let cut = model.is_cut(part);
         if let Some(delivered) = sub.delivered.get(&part)
             && from.offset <= *delivered
+            && !cut
         {
             wrong!("{delivered} has been delivered");
         }
@@ -201,6 +209,11 @@ impl Checker {
         }
         sub.complete_below(model, &gap.channel, part, from.offset)?;
         sub.raise(model, part, to.offset + 1);
+        if gap.reason == "reset" && cut {
+            sub.cuts.insert((part.0, part.1), part.2 + 1);
+            let begin = model.lost().iter().find(|lost| lost.part == part && lost.reason == "reset");
+            sub.next.insert(sub.part(part.0, part.1), begin.map_or(0, |lost| lost.from));
+        }
         self.slow_gaps += u64::from(gap.reason == "slow");
         Ok(())
     }
@@ -310,14 +323,37 @@ impl Sub {
             begins: topics_of(name).into_iter().map(begin).collect(),
             next: BTreeMap::new(),
             delivered: BTreeMap::new(),
+            cuts: model
+                .lives()
+                .iter()
+                .flat_map(|life| model.parts(life.epoch))
+                .map(|part| ((part.0, part.1), part.2))
+                .collect(),
             lost: model.lost().len(),
         }
+    }
+
+    /// The part that a partition is for this client.
+    fn part(&self, epoch: Epoch, partition: u32) -> Part {
+        (epoch, partition, self.cuts.get(&(epoch, partition)).copied().unwrap_or(0))
+    }
+
+    /// Whether a notice for these offsets covers the end of their part, all of which a `reset` tells.
+    fn is_over(&self, model: &Model, part: Part, from: i64, to: i64) -> bool {
+        let mut ends =
+            model.lost()[self.lost..].iter().filter(|lost| lost.part == part && lost.reason == "reset");
+        ends.any(|lost| from <= lost.from && lost.to <= to)
     }
 
     /// The first offset that is still to come; none: anything may be the first.
     fn next(&self, model: &Model, part: Part) -> Option<i64> {
         if let Some(next) = self.next.get(&part) {
             return Some(*next);
+        }
+        let known = self.part(part.0, part.1);
+        if part.2 != known.2 {
+            // What came before a cut is over; what comes behind one begins with its notice.
+            return (part.2 < known.2).then_some(i64::MAX);
         }
         let (index, life) = model.life(part.0)?;
         let begin = self.begins.get(life.topic)?;
@@ -351,6 +387,8 @@ impl Sub {
     fn complete_below(&self, model: &Model, channel: &str, part: Part, end: i64) -> Result<(), Wrong> {
         for lost in &model.lost()[self.lost..] {
             let next = self.next(model, part).unwrap_or(lost.from);
+            // What is behind a cut was sent before it, for all the client knows; that it was told is seen in the end.
+            let end = if model.is_cut(part) && end < i64::MAX { lost.from } else { end };
             if lost.part == part && lost.to >= next && lost.from < end {
                 return Err(format!("without a notice of {lost:?} for {channel:?}"));
             }
@@ -383,8 +421,12 @@ impl Sub {
             return Ok(());
         }
         for (partition, &next) in (0..).zip(&vector.next) {
-            let part = (vector.epoch, partition);
+            let part = self.part(vector.epoch, partition);
             if next < 0 {
+                // Unknown is what was added later; what had been cut goes on.
+                if part.2 > 0 || model.part(part.0, partition).2 > 0 {
+                    return Err(format!("partition {partition} is forgotten"));
+                }
                 continue;
             }
             if next > model.next(part).unwrap_or(0) {

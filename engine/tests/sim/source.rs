@@ -111,7 +111,7 @@ impl Source {
     ) {
         let partition = u32::try_from(topic.partitions.len()).expect("few");
         let source = bus.add_source(topic.number, partition, next);
-        let part = (epoch, partition);
+        let part = (epoch, partition, 0);
         model.add_part(part, next);
         topic.partitions.push(Partition { source, part, next });
     }
@@ -249,6 +249,24 @@ impl Source {
         partition.next += i64::try_from(self.rng.between(1, 9)).expect("small");
         bus.skip(partition.source, partition.next);
         model.skip(partition.part, partition.next);
+    }
+
+    /// An unclean election: a partition of the topic of this number loses its newest records, as many as this at most.
+    pub(crate) fn cut(
+        &mut self,
+        topic: usize,
+        records: i64,
+        bus: &mut Bus<FakeDescriptor>,
+        model: &mut Model,
+    ) {
+        let mut filled: Vec<_> =
+            self.topics[topic].partitions.iter_mut().filter(|partition| partition.next > 0).collect();
+        let at = self.rng.below(filled.len());
+        let partition = &mut filled[at];
+        let at = (partition.next - records).max(0);
+        partition.part = model.cut(partition.part, at);
+        partition.source = bus.cut(partition.source, at);
+        partition.next = at;
     }
 
     /// Retention was faster than we.

@@ -113,10 +113,18 @@ fn a_log_that_was_cut_goes_on_as_another_source() {
     let bounds = format!("{}..{}", position("t", 1, 3), position("t", 1, 4));
     assert_eq!(messages[5], words("reset", "a", &bounds));
     assert_eq!(messages[6], words("message", "a", &position("t", 1, 3)));
+    world.now_ns += 1_000_000_000;
+    assert!(world.read(0).is_empty(), "what is over moves no more");
     let mut next = Vec::new();
     let tail = world.readers[0].tail();
-    world.readers[0].positions_at(tail, &mut next);
-    assert_eq!(world.catalog.load().vector(0, &next).next, [0, 4]);
+    let catalog = world.catalog.load();
+    let known = (2..=tail).map(|sequence| {
+        world.readers[0].positions_at(sequence, &mut next);
+        catalog.vector(0, &next).next[1]
+    });
+    // Its own notice does not move it; behind that a reader stands at the cut.
+    assert_eq!(known.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 3, 3, 4]);
+    assert!(world.readers[0].entry(tail - 3).is_part(), "a reader goes on behind the notice at once");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Single promises, each in a world of its own in which nothing else goes wrong.
 
 mod crowd;
+mod cuts;
 mod ends;
 mod keepalive;
 mod requests;
