@@ -177,6 +177,7 @@ impl<R: Ring> Shard<R> {
         self.blocked -= usize::from(std::mem::replace(&mut client.blocked, false));
         self.torn_bytes -= client.torn_bytes();
         client.torn = 0;
+        self.block_holders -= usize::from(client.own.block.is_some());
         client.own = Own::default();
         let (slot, ops) = (client.slot, client.ops);
         if was_open {

@@ -146,8 +146,8 @@ pub struct Shard<R: Ring> {
     data_state: DataState,
     drain: Drain,
     torn_bytes: usize,
-    /// The slab's pressure that has been dealt with.
-    pressure: u64,
+    /// Connections that hold a block.
+    block_holders: usize,
     /// Connections whose socket is full.
     blocked: usize,
     /// Ops the ring had no room for; they go first in the next turn.
@@ -192,7 +192,7 @@ impl<R: Ring> Shard<R> {
             data_state: DataState::Live,
             drain: Drain::No,
             torn_bytes: 0,
-            pressure: 0,
+            block_holders: 0,
             blocked: 0,
             deferred: VecDeque::new(),
             rearm: Vec::new(),

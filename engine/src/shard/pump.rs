@@ -339,6 +339,7 @@ impl<R: Ring> Shard<R> {
             *at += sent;
             if sent == given {
                 client.own.block = None;
+                self.block_holders -= 1;
             }
             self.torn_bytes -= sent;
             return given;
@@ -380,6 +381,7 @@ impl<R: Ring> Shard<R> {
             }
             Frame::Block(block) => {
                 client.own.block = Some((Arc::clone(block), taken));
+                self.block_holders += 1;
                 block.len() - taken
             }
         };
@@ -396,12 +398,18 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// The budget of large frames is used up by connections that took a part of one: the largest holder is reset.
+    /// Ingest needs room that only a holder of a block can give, and this shard has one.
+    pub(super) fn can_relieve(&self) -> bool {
+        self.block_holders > 0 && self.reader.is_pressed()
+    }
+
+    /// The budget of large frames is used up by connections that took a part of one: the largest holder is reset. One
+    /// a need, of the shard that is the first to answer.
     pub(super) fn relieve_blocks(&mut self) {
-        let pressure = self.reader.pressure();
-        if std::mem::replace(&mut self.pressure, pressure) == pressure {
+        if !self.can_relieve() {
             return;
         }
+        let Some(_until_it_is_done) = self.reader.relief() else { return };
         let held = |client: &Connection| client.own.block.as_ref().map_or(0, |(block, _)| block.len());
         let largest =
             self.connections.iter().filter(|client| held(client) > 0).max_by_key(|client| held(client));

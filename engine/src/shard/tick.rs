@@ -81,7 +81,7 @@ impl<R: Ring> Shard<R> {
     pub fn has_work(&self) -> bool {
         self.whole_tail() != self.links.read()
             || self.reader.asked_floor() != self.reader.floor()
-            || self.reader.pressure() != self.pressure
+            || self.can_relieve()
             || !self.inbox.is_empty()
             || self.pump.has_work()
             || !self.deferred.is_empty()

@@ -6,6 +6,7 @@ use super::{
     FORMATS, Sizes,
     blocks::Blocks,
     index::Index,
+    pressure::Pressure,
     region::Region,
     sync::{AtomicU64, Padded},
 };
@@ -19,8 +20,8 @@ pub(super) struct Log {
     pub(super) tail: Padded<AtomicU64>,
     /// The floor that readers are asked to acknowledge. The writer's; never above the tail.
     pub(super) floor: Padded<AtomicU64>,
-    /// How often the writer found the blocks' budget used up by connections. The writer's; orders nothing.
-    pub(super) pressure: Padded<AtomicU64>,
+    /// Whether a connection is to let go of a block.
+    pub(super) pressure: Padded<Pressure>,
     /// The floor that each reader has acknowledged. The reader's; stored with release behind its last read below.
     pub(super) acknowledged: Box<[Padded<AtomicU64>]>,
 }
@@ -33,7 +34,7 @@ impl Log {
             blocks: Blocks::new(sizes.blocks_bytes, sizes.large_frame_bytes),
             tail: Padded(AtomicU64::new(0)),
             floor: Padded(AtomicU64::new(0)),
-            pressure: Padded(AtomicU64::new(0)),
+            pressure: Padded(Pressure::new()),
             acknowledged: (0..readers).map(|_| Padded(AtomicU64::new(0))).collect(),
         }
     }

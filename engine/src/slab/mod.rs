@@ -44,6 +44,7 @@ mod eighths;
 mod index;
 mod log;
 mod memory;
+mod pressure;
 mod reader;
 mod region;
 mod sync;
@@ -60,6 +61,7 @@ use self::log::Log;
 pub use self::{
     bell::{Bell, Wake},
     blocks::{Block, Frame},
+    pressure::Relief,
     reader::Reader,
     writer::Writer,
 };

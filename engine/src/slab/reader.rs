@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Entry, Frame, Place, log::Log};
+use super::{Entry, Frame, Place, log::Log, pressure::Relief};
 
 /// The reading end, one for each shard. What it hands out borrows it, and [`Self::acknowledge`] takes it mutably: no
 /// slice outlives the acknowledgement that gives its bytes back to the writer.
@@ -49,11 +49,18 @@ impl Reader {
         floor
     }
 
-    /// How often the writer has found the blocks' budget used up by connections that hold blocks, and no floor that
-    /// would make room. Each time the largest holder is to let go.
+    /// The writer has found the blocks' budget used up by connections that hold blocks, no floor that would make room,
+    /// and nobody answers it yet: who has a holder takes the [`Self::relief`].
     #[must_use]
-    pub fn pressure(&self) -> u64 {
-        self.log.pressure.0.load(Ordering::Acquire)
+    pub fn is_pressed(&self) -> bool {
+        self.log.pressure.0.is_wanted()
+    }
+
+    /// Takes it upon this reader to have one holder let go of its block, before the relief is dropped; none: nobody has
+    /// to, or another reader does.
+    #[must_use]
+    pub fn relief(&self) -> Option<Relief> {
+        Relief::of(&self.log)
     }
 
     /// The floor this reader has acknowledged.

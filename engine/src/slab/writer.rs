@@ -69,7 +69,7 @@ impl Writer {
     /// # Errors
     /// [`Full`]: nothing was appended. Readers have been asked for a floor that makes room; append again once they have
     /// acknowledged it. (Or the blocks' budget is used up by connections that hold blocks, and
-    /// [`super::Reader::pressure`] asks that they let go.)
+    /// [`super::Reader::is_pressed`] asks that one lets go.)
     ///
     /// # Panics
     /// When a frame has 4 GiB or more.
@@ -201,9 +201,9 @@ impl Writer {
         }
     }
 
-    /// Asks every reader's owner to have its largest holder of a block let go: ingest must not wait for a peer.
+    /// Asks that one reader's owner has its largest holder of a block let go: ingest must not wait for a peer.
     fn press(&self) {
-        self.log.pressure.0.fetch_add(1, Ordering::Release);
+        self.log.pressure.0.want();
         self.ring();
     }
 
@@ -239,17 +239,27 @@ impl Writer {
     /// Takes what the blocks of the next entry need of their budget; asks for a floor where it is used up.
     fn take_of_budget(&mut self, next: &Extent) -> Result<(), Full> {
         let bytes = usize::try_from(next.blocks - self.end.blocks).expect("the length of slices");
-        if bytes == 0 || self.log.blocks.take(bytes) {
+        if bytes == 0 {
             return Ok(());
         }
-        self.drop_blocks(self.reclaimed());
-        if self.log.blocks.take(bytes) {
+        // First, so that all that was let go of for the last need is seen below.
+        let was_answered = self.log.pressure.0.is_over();
+        let admitted = self.log.blocks.take(bytes) || {
+            self.drop_blocks(self.reclaimed());
+            self.log.blocks.take(bytes)
+        };
+        if admitted {
+            self.log.pressure.0.withdraw();
             return Ok(());
         }
         match self.floor_making_room(bytes) {
-            Some(floor) => self.ask(floor),
+            Some(floor) => {
+                self.log.pressure.0.withdraw();
+                self.ask(floor);
+            }
             // What is in the way is held by connections that took a part of a block and no more.
-            None => self.press(),
+            None if was_answered => self.press(),
+            None => {}
         }
         Err(Full)
     }

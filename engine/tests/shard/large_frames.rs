@@ -71,3 +71,29 @@ fn ingest_never_waits_for_a_peer_that_holds_blocks() {
     assert!(world.seats[0].metrics.closed_by_blocked.get() >= 1, "a holder was reset");
     assert!(slow.iter().any(FakePeer::was_reset));
 }
+
+/// What one needs, one gives: of two shards with a holder each, and however often ingest tries.
+#[test]
+fn one_need_of_ingest_costs_one_connection() {
+    let plan = Plan::default();
+    let sizes = Sizes { blocks_bytes: LARGE * 5 / 2, ..plan.sizes };
+    let mut world = World::new(&Plan { shards: 2, sizes, ..plan });
+    let mut slow = Vec::new();
+    for shard in 0..2 {
+        let mut peer = world.subscriber(shard);
+        peer.set_window(1_000);
+        world.publish(LARGE).unwrap();
+        world.turns(3);
+        slow.push(peer);
+    }
+    // The floor passes both blocks, which the connections go on holding.
+    let mut tries = 0;
+    while world.publish(LARGE).is_err() {
+        tries += 1;
+        assert!(tries < 50, "ingest waits for a peer");
+        let _still_full = world.publish(LARGE);
+        world.turns(1);
+    }
+    world.turns(10);
+    assert_eq!(slow.iter().filter(|peer| peer.was_reset()).count(), 1);
+}

@@ -199,17 +199,49 @@ fn what_connections_hold_does_not_move_the_floor_in_vain() {
     assert_eq!(writer.append(meta(0, 0), [&[2; 90]]), Ok(1));
     assert_eq!(writer.append(meta(0, 0), [&[2; 90]]), Err(Full));
     assert_eq!(
-        (writer.floor(), reader.pressure()),
-        (1, 0),
+        (writer.floor(), reader.is_pressed()),
+        (1, false),
         "the first block would make room if nobody held it"
     );
     reader.acknowledge(1);
-    for pressure in 1..10 {
+    for _ in 0..10 {
         assert_eq!(writer.append(meta(0, 0), [&[2; 97]]), Err(Full));
-        assert_eq!((writer.floor(), reader.pressure()), (1, pressure), "nothing below the tail would");
+        assert_eq!((writer.floor(), reader.is_pressed()), (1, true), "nothing below the tail would");
     }
     drop(held);
     assert_eq!(writer.append(meta(0, 0), [&[2; 97]]), Ok(2));
+    assert!(!reader.is_pressed() && reader.relief().is_none(), "nothing is needed any more");
+}
+
+#[test]
+fn a_need_is_answered_once_and_stands_until_there_is_room() {
+    let (mut writer, mut readers) = slab(SMALL, 2);
+    writer.append(meta(0, 0), [&[1; 4000]]).unwrap();
+    writer.publish();
+    let held: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| {
+            let _ = reader.tail();
+            let Frame::Block(block) = reader.bytes(0, NATIVE) else { panic!("a block") };
+            let block = Arc::clone(block);
+            let _asked = reader.asked_floor();
+            block
+        })
+        .collect();
+    assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Err(Full));
+    readers.iter_mut().for_each(|reader| reader.acknowledge(1));
+    for holder in held {
+        assert!(readers.iter().all(|reader| !reader.is_pressed()), "not asked yet, or answered");
+        assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Err(Full));
+        assert!(readers.iter().all(Reader::is_pressed));
+        let relief = readers[0].relief().expect("the first answers");
+        assert!(readers[1].relief().is_none() && !readers[1].is_pressed(), "and nobody else");
+        assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Err(Full));
+        assert!(!readers[1].is_pressed(), "the answer is under way");
+        drop(holder);
+        drop(relief);
+    }
+    assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Ok(1), "both have let go of the one block");
 }
 
 #[test]
@@ -226,7 +258,7 @@ fn the_floor_makes_room_beside_what_connections_hold() {
     assert_eq!(writer.floor(), 1, "the first would do, if nobody held it");
     reader.acknowledge(1);
     assert_eq!(writer.append(meta(0, 0), [&[2; 600]]), Err(Full));
-    assert_eq!((writer.floor(), reader.pressure()), (2, 0), "the second does as well");
+    assert_eq!((writer.floor(), reader.is_pressed()), (2, false), "the second does as well");
     reader.acknowledge(2);
     assert_eq!(writer.append(meta(0, 0), [&[2; 600]]), Ok(4));
     assert_eq!((held.len(), writer.blocks_bytes()), (2000, 3600));
