@@ -76,6 +76,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn config(args: Args) -> Result<Config, String> {
     let (shards, cores) = serve::shards_and_cores(args.shards, args.cores);
+    let limits = Limits::default();
     let config = Config {
         service: Service::Echo,
         shards,
@@ -86,12 +87,15 @@ fn config(args: Args) -> Result<Config, String> {
         routes: Vec::new(),
         from: From::Latest,
         limits: Limits {
+            incomplete_bytes_per_shard: limits
+                .incomplete_bytes_per_shard
+                .max(args.max_message.saturating_mul(2)),
             connections: args.max_connections,
             client_message_bytes: args.max_message,
             blocked_timeout: args.blocked_timeout,
             // The slab stays empty: as small as it may be.
             record_value_bytes: 1,
-            ..Limits::default()
+            ..limits
         },
         allowed_origins: Vec::new(),
         keepalive: Keepalive::WebSocket,

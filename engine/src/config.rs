@@ -138,6 +138,8 @@ pub struct Limits {
     pub own_bytes: usize,
     /// Torn bytes a shard holds.
     pub torn_bytes_per_shard: usize,
+    /// Bytes of incomplete client messages a shard holds.
+    pub incomplete_bytes_per_shard: usize,
     /// Bytes of large frames outside the slab.
     pub large_frame_bytes: usize,
     /// Channels without a record, over the process.
@@ -164,6 +166,7 @@ impl Default for Limits {
             record_value_bytes: 1024 * 1024,
             own_bytes: 4 * 1024,
             torn_bytes_per_shard: 64 * 1024 * 1024,
+            incomplete_bytes_per_shard: 64 * 1024 * 1024,
             large_frame_bytes: 256 * 1024 * 1024,
             empty_channels: 1_000_000,
             blocked_timeout: Duration::from_secs(30),
@@ -203,6 +206,10 @@ impl Config {
         }
         if self.limits.connections < self.shards {
             return refuse("max-connections must be at least the number of shards");
+        }
+        // What a decoder holds is a little more than the message.
+        if self.limits.incomplete_bytes_per_shard / 2 < self.limits.client_message_bytes {
+            return refuse("limit-incomplete-bytes must be at least twice max-message");
         }
         if !self.slab.entries.is_power_of_two() || self.slab.entries < 8_192 {
             return refuse("slab entries must be a power of two of at least 8192");

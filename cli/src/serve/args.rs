@@ -189,6 +189,10 @@ pub(crate) struct LimitArgs {
     #[arg(long = "limit-torn-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     pub(super) torn_bytes: usize,
 
+    /// Client messages that are not whole yet, each shard
+    #[arg(long = "limit-incomplete-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
+    pub(super) incomplete_bytes: usize,
+
     /// Large frames, all together
     #[arg(long = "limit-large-frames", value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]
     pub(super) large_frames: usize,

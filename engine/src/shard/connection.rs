@@ -158,6 +158,8 @@ pub(crate) struct Connection {
     /// Something was received since the last keep-alive turn.
     pub(crate) heard: bool,
     pub(crate) decoder: Decoder,
+    /// Bytes the decoder holds of a message that is not whole yet.
+    pub(crate) incomplete: usize,
     pub(crate) own: Own,
     /// Bytes at the front of the own bytes that are the rest of a torn frame.
     pub(crate) torn: usize,

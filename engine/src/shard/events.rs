@@ -120,9 +120,7 @@ impl<R: Ring> Shard<R> {
                 Err(violation) => self.close(key, violation.close_code(), violation.reason(), Why::Violation),
             }
         }
-        if let Some(client) = self.connections.get_mut(key) {
-            client.decoder = decoder;
-        }
+        self.keep_decoder(key, decoder);
     }
 
     /// Sends a client its own message back.

@@ -94,6 +94,7 @@ impl<R: Ring> Shard<R> {
             sent: 0,
             heard: false,
             decoder: Decoder::default(),
+            incomplete: 0,
             own: Own::default(),
             torn: 0,
             requests: Bucket::full(burst, now_ms),
@@ -144,6 +145,7 @@ impl<R: Ring> Shard<R> {
         Self::put_close(client, code, reason);
         // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
         client.paused = false;
+        self.drop_decoder(key);
         self.count(why);
         self.leave_channels(key);
         self.receive(key);
@@ -181,6 +183,7 @@ impl<R: Ring> Shard<R> {
         client.own = Own::default();
         let (slot, ops) = (client.slot, client.ops);
         if was_open {
+            self.drop_decoder(key);
             self.count(why);
             self.leave_channels(key);
         }

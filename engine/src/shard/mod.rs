@@ -10,6 +10,7 @@
 //! Nothing comes in but through the ring, the inbox and the slab; nothing leaves but through the ring and letters to
 //! ingest.
 
+mod bounds;
 mod commands;
 mod connection;
 mod events;
@@ -146,6 +147,8 @@ pub struct Shard<R: Ring> {
     data_state: DataState,
     drain: Drain,
     torn_bytes: usize,
+    /// Bytes of incomplete client messages.
+    incomplete_bytes: usize,
     /// Connections that hold a block.
     block_holders: usize,
     /// Connections whose socket is full.
@@ -192,6 +195,7 @@ impl<R: Ring> Shard<R> {
             data_state: DataState::Live,
             drain: Drain::No,
             torn_bytes: 0,
+            incomplete_bytes: 0,
             block_holders: 0,
             blocked: 0,
             deferred: VecDeque::new(),

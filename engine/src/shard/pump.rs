@@ -17,7 +17,6 @@ use ring::{Op, Outcome, Ring, Send, Slot};
 use super::{
     Shard, Timer,
     connection::{Connection, Phase},
-    lifecycle::Why,
     links::NONE,
     lists::Lists,
 };
@@ -386,36 +385,6 @@ impl<R: Ring> Shard<R> {
             }
         };
         self.torn_bytes += rest;
-    }
-
-    /// Above the limit of torn bytes the largest holder is reset: it has the least of what it was given.
-    fn limit_torn(&mut self) {
-        while self.torn_bytes > self.settings.limits.torn_bytes_per_shard {
-            let largest =
-                self.connections.iter().max_by_key(|client| client.torn_bytes()).map(|client| client.key);
-            let Some(largest) = largest else { return };
-            self.end(largest, Why::Blocked);
-        }
-    }
-
-    /// Ingest needs room that only a holder of a block can give, and this shard has one.
-    pub(super) fn can_relieve(&self) -> bool {
-        self.block_holders > 0 && self.reader.is_pressed()
-    }
-
-    /// The budget of large frames is used up by connections that took a part of one: the largest holder is reset. One
-    /// a need, of the shard that is the first to answer.
-    pub(super) fn relieve_blocks(&mut self) {
-        if !self.can_relieve() {
-            return;
-        }
-        let Some(_until_it_is_done) = self.reader.relief() else { return };
-        let held = |client: &Connection| client.own.block.as_ref().map_or(0, |(block, _)| block.len());
-        let largest =
-            self.connections.iter().filter(|client| held(client) > 0).max_by_key(|client| held(client));
-        if let Some(key) = largest.map(|client| client.key) {
-            self.end(key, Why::Blocked);
-        }
     }
 
     /// One sample a send: from ingest to the socket.

@@ -71,6 +71,14 @@ impl Table {
         self.places.get_mut(index as usize)?.connection.as_mut()
     }
 
+    /// Who holds most of what `held` counts; none: nobody holds any.
+    pub(crate) fn largest(&self, held: impl Fn(&Connection) -> usize) -> Option<Key> {
+        self.iter()
+            .filter(|client| held(client) > 0)
+            .max_by_key(|client| held(client))
+            .map(|client| client.key)
+    }
+
     /// All connections.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.places.iter().filter_map(|place| place.connection.as_ref())

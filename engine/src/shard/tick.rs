@@ -144,6 +144,7 @@ impl<R: Ring> Shard<R> {
         metrics.lag_entries.set(self.reader.tail() - self.links.read());
         metrics.blocked.set(self.blocked as u64);
         metrics.torn_bytes.set(self.torn_bytes as u64);
+        metrics.incomplete_bytes.set(self.incomplete_bytes as u64);
         metrics.descriptors.set(self.ring.held().descriptors as u64);
     }
 }

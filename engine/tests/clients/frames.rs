@@ -118,3 +118,42 @@ fn a_ping_between_the_fragments_of_a_request_is_answered_first() {
     assert_eq!(heard[0], Heard::Pong(b"here".to_vec()));
     assert!(matches!(&heard[1..], [Heard::Json(pong)] if pong["id"] == 8), "{heard:?}");
 }
+
+/// What clients begin and do not finish is bounded over all of them: who has begun most pays.
+#[test]
+fn above_the_limit_of_incomplete_messages_the_largest_holder_is_1008() {
+    let mut world = World::new(&Plan::with(|limits| limits.incomplete_bytes_per_shard = 140_000));
+    let mut request = r#"{"type":"heartbeat","id":5}"#.to_owned();
+    request.push_str(&" ".repeat(90_000));
+    let mut frame = Vec::new();
+    proto::ws::frame::put_masked(&mut frame, OpCode::Text, request.as_bytes(), [1, 2, 3, 4]);
+    let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
+    let begun = [30_000, 40_000, 20_000];
+    for (client, begun) in clients.iter_mut().zip(begun) {
+        client.peer.write(&frame[..begun]);
+    }
+    world.turns(3);
+    let held = world.shard.report().incomplete_bytes;
+    // Memory counts, which grows by doubling.
+    assert!((131_072..131_500).contains(&held), "{held}");
+    assert_eq!(world.metrics.incomplete_bytes.get(), held as u64);
+    assert!(clients.iter_mut().all(|client| client.heard().is_empty()));
+
+    // One more begins; the one that has begun most is closed, and what it had sent is forgotten.
+    let mut late = world.connect();
+    late.peer.write(&frame[..15_000]);
+    world.turns(3);
+    assert_eq!(clients[1].heard(), [Heard::Close(1008)]);
+    assert_eq!(world.metrics.closed_by_policy.get(), 1);
+    clients[1].peer.write(&frame[begun[1]..]);
+    world.turns(3);
+    assert!(world.shard.report().incomplete_bytes < 82_500);
+
+    // The others finish, and are answered.
+    late.peer.write(&frame[15_000..]);
+    clients[0].peer.write(&frame[begun[0]..]);
+    clients[2].peer.half_close();
+    world.turns(3);
+    assert_eq!((late.object()["id"].clone(), clients[0].object()["id"].clone()), (5.into(), 5.into()));
+    assert_eq!(world.shard.report().incomplete_bytes, 0);
+}

@@ -73,6 +73,7 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     limits.empty_channels = *rng.pick(&[3, 1_000_000, 1_000_000]);
     limits.own_bytes = *rng.pick(&[256, 4 << 10]);
     limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
+    limits.incomplete_bytes_per_shard = *rng.pick(&[1 << 10, 64 << 20, 64 << 20]);
     limits.blocked_timeout = std::time::Duration::from_secs(*rng.pick(&[4, 30]));
     plan
 }
@@ -170,9 +171,12 @@ impl Workload {
             1 => Reading::Some,
             _ => Reading::Never,
         };
-        // The largest holder of torn bytes, or of a large frame, is reset when there are too many.
-        let limited =
-            world.plan.limits.torn_bytes_per_shard < 1 << 20 || world.plan.sizes.blocks_bytes < 16 << 20;
+        // The largest holder of torn bytes, of a large frame or of an incomplete message is given up when there are too
+        // many.
+        let limits = &world.plan.limits;
+        let limited = limits.torn_bytes_per_shard < 1 << 20
+            || limits.incomplete_bytes_per_shard < 1 << 20
+            || world.plan.sizes.blocks_bytes < 16 << 20;
         let first = |client: &mut Client| {
             client.may_be_given_up = limited;
             client.set_window(window);

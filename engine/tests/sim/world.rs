@@ -333,6 +333,7 @@ impl World {
             // What a client asked in one buffer is answered before it is read no more.
             let own_max = self.plan.limits.own_bytes + OWN_BURST_BYTES;
             if report.torn_bytes > torn_max
+                || report.incomplete_bytes > self.plan.limits.incomplete_bytes_per_shard
                 || report.own_bytes > report.torn_bytes + report.connections * own_max
             {
                 return Err(format!("shard {index} holds {report:?}"));
