@@ -241,7 +241,7 @@ impl Checker {
             let Some(result) = ack.results.get(&name) else { wrong!("no result for {name:?}") };
             let due = if name.len() > NAME_BYTES_MAX {
                 Some("NAME_TOO_LONG")
-            } else if with_option {
+            } else if with_option || name.ends_with('*') {
                 Some("NOT_AVAILABLE")
             } else if topics_of(&name).is_empty() {
                 Some("UNKNOWN_CHANNEL")

@@ -199,7 +199,8 @@ impl Workload {
             0 => "unknown".to_owned(),
             1 => "x".repeat(300) + ".a",
             2 => format!("never seen {}.a", self.rng.below(20)),
-            3..=9 => "beta.all".to_owned(),
+            3 => "shared.*".to_owned(),
+            4..=9 => "beta.all".to_owned(),
             number => {
                 let key = key(self.rng.below(6));
                 match number % 3 {

@@ -262,7 +262,8 @@ fn subscribe(raw: Option<&RawValue>, limits: &Limits) -> Result<Vec<Wanted>, Wro
         let refused = if channel.len() > limits.channel_name_bytes {
             Some(ErrorCode::NameTooLong)
         } else {
-            (later || since).then_some(ErrorCode::NotAvailable)
+            let wildcard = channel.ends_with('*');
+            (later || since || wildcard).then_some(ErrorCode::NotAvailable)
         };
         wanted.push(Wanted { channel, refused });
     }

@@ -168,6 +168,24 @@ fn options_are_judged_per_channel() {
     assert_eq!(wanted[1].refused, Some(ErrorCode::NameTooLong));
 }
 
+/// A name that ends in `*` will mean all that begin so: taken literally, it would be silent for ever.
+#[test]
+fn wildcards_are_not_available() {
+    let not_available = Some(ErrorCode::NotAvailable);
+    let cases = [
+        (r#""a.*""#, not_available),
+        (r#""*""#, not_available),
+        (r#"{"channel":"b*"}"#, not_available),
+        (r#""*c""#, None),
+        (r#""12345678*""#, Some(ErrorCode::NameTooLong)),
+    ];
+    for (channel, refused) in cases {
+        let text = format!(r#"{{"type":"subscribe","data":{{"channels":[{channel},"b"]}}}}"#);
+        let Ok(Request { command: Command::Subscribe(wanted), .. }) = only(&text) else { panic!("{text}") };
+        assert_eq!((wanted[0].refused, wanted[1].refused), (refused, None), "{text}");
+    }
+}
+
 #[test]
 fn names_at_the_limit_and_beyond() {
     let Ok(Request { command: Command::Subscribe(wanted), .. }) =
