@@ -69,6 +69,7 @@ impl fmt::Display for Reason {
 #[derive(Debug, Default)]
 pub struct Health {
     ready: AtomicBool,
+    open: AtomicBool,
     draining: AtomicBool,
     reasons: ArcSwap<BTreeMap<Reason, String>>,
 }
@@ -76,7 +77,7 @@ pub struct Health {
 /// The state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The start positions are known: clients may come.
+    /// Clients are let in; the start positions are known.
     pub ready: bool,
     /// The process is on its way out.
     pub draining: bool,
@@ -96,10 +97,15 @@ impl Health {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Whether clients may come: cheap enough to ask for each.
+    /// Whether the start positions are known: cheap enough to ask often.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Clients are let in: whoever sees it finds the door open.
+    pub fn set_open(&self) {
+        self.open.store(true, Ordering::Release);
     }
 
     /// The process is on its way out.
@@ -138,7 +144,7 @@ impl Health {
     pub fn snapshot(&self) -> Snapshot {
         let reasons = self.reasons.load();
         Snapshot {
-            ready: self.is_ready(),
+            ready: self.open.load(Ordering::Acquire),
             draining: self.draining.load(Ordering::Acquire),
             reasons: reasons.iter().map(|(reason, text)| (reason.clone(), text.clone())).collect(),
         }
@@ -177,6 +183,8 @@ mod tests {
         let health = Health::new();
         assert!(!health.is_ready() && !health.snapshot().is_degraded());
         health.set_ready();
+        assert!(health.is_ready() && !health.snapshot().ready, "the door is still shut");
+        health.set_open();
         health.set(&Reason::BrokersUnreachable, "connection refused");
         let snapshot = health.snapshot();
         assert!(snapshot.ready && snapshot.is_degraded() && !snapshot.draining);

@@ -113,7 +113,7 @@ fn health_tells_each_state_and_why() {
     assert_eq!((status, body["status"].as_str()), (503, Some("starting")));
     assert_eq!(body["reasons"][0]["reason"], "topic_unknown");
 
-    admin.view.health.set_ready();
+    admin.view.health.set_open();
     let held = Reservation::take(&admin.view.links[0].load, 10).unwrap();
     let (status, body) = admin.health();
     assert_eq!((status, body["status"].as_str()), (200, Some("degraded")));
@@ -161,7 +161,7 @@ fn open_view() -> (View, Vec<flume::Receiver<ToShard<OwnedFd>>>, flume::Receiver
     view.links = letters.into_iter().map(link).collect();
     let (to_ingest, questions) = flume::bounded(1);
     view.to_ingest = to_ingest;
-    view.health.set_ready();
+    view.health.set_open();
     (view, inboxes, questions)
 }
 
@@ -208,7 +208,7 @@ fn an_explanation_joins_what_ingest_and_shards_answer() {
 #[test]
 fn a_record_that_no_route_takes_is_told_why() {
     let admin = Admin::start();
-    admin.view.health.set_ready();
+    admin.view.health.set_open();
     let reasons = |query: &str| {
         let explained: Explanation = serde_json::from_str(&admin.get(query).2).unwrap();
         assert!(!explained.ok);

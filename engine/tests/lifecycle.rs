@@ -296,3 +296,20 @@ fn what_cannot_start_names_why() {
     let said = |text: &str| text.contains("the ring of shard ") && text.contains("descriptors");
     assert!(matches!(&error, Error::Kernel(text) if said(text)), "{error}");
 }
+
+/// Whoever waits for /health, a balancer for one, then finds the door open.
+#[test]
+fn clients_are_let_in_once_health_says_ready() {
+    for _ in 0..3 {
+        let cluster = cluster();
+        let running = start(config(cluster.settings()));
+        let limit_ms = Now::read().mono_ms() + 20_000;
+        while running.health().0 != 200 {
+            assert!(Now::read().mono_ms() < limit_ms, "{:?}", running.health());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        drop(running.client());
+        running.handle.stop();
+        running.end().unwrap();
+    }
+}

@@ -82,7 +82,7 @@ fn host(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Some(value) => family(encoder, name, help, Kind::Gauge, &[(None, value)]),
         None => Ok(()),
     };
-    gauge("ready", "Start positions are known.", Some(u64::from(health.ready)))?;
+    gauge("ready", "Clients are let in.", Some(u64::from(health.ready)))?;
     gauge("degraded", "Serves, but not as it should; see /health.", Some(u64::from(health.is_degraded())))?;
     gauge("draining", "On its way out.", Some(u64::from(health.draining)))?;
     gauge("start_time_seconds", "When the server started, Unix time.", Some(view.started_unix_ms / 1_000))?;

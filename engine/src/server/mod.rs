@@ -307,7 +307,9 @@ impl Server {
         while !self.told && self.failure.is_none() {
             if !open && self.health.is_ready() {
                 open = true;
-                self.phase.send_replace(Phase::Open);
+                // In this order: whoever hears that clients may come finds the door open.
+                self.turn(Phase::Open);
+                self.health.set_open();
                 tracing::info!(start_ms = Now::read().mono_ms() - self.began.mono_ms(), "ready");
                 self.tell(Event::Ready);
             }
