@@ -2,20 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::threads::{Outcome, Thread};
-
-/// What reaches the supervisor.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// End in order.
-    Drain,
-    /// End now, without the jitter.
-    Stop,
-    /// A shard has its ring.
-    ShardReady,
-    /// A thread has ended, by panic too.
-    Ended(Thread, Outcome),
-}
+use super::notice::Notice;
 
 /// What the supervisor tells the handle.
 #[derive(Debug)]

@@ -36,12 +36,14 @@ use crate::{
 mod control;
 mod cores;
 mod drain;
+mod notice;
 mod threads;
 
+use control::Event;
 pub use control::{Addresses, Control, Handle, Summary, control};
-use control::{Event, Notice};
 pub use cores::usable_cores;
-use threads::{Thread, Threads};
+use notice::{Notice, Thread};
+use threads::Threads;
 
 /// Letters a shard's inbox holds.
 const SHARD_INBOX: usize = 4_096;

@@ -3,38 +3,12 @@
 use std::{
     any::Any,
     collections::BTreeMap,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     thread::{Builder, JoinHandle},
 };
 
-use super::control::Notice;
-use crate::{error::Error, shard};
-
-/// A thread of the server. Its name, which /proc and debuggers show, has at most 15 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Thread {
-    Shard(usize),
-    Ingest,
-    Watcher,
-    Accept,
-    Admin,
-}
-
-impl fmt::Display for Thread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shard(shard) => write!(f, "shard-{shard}"),
-            Self::Ingest => f.write_str("ingest"),
-            Self::Watcher => f.write_str("watcher"),
-            Self::Accept => f.write_str("accept"),
-            Self::Admin => f.write_str("admin"),
-        }
-    }
-}
-
-/// How a thread ended; shards leave a report.
-pub(super) type Outcome = Result<Option<shard::Report>, Error>;
+use super::notice::{Notice, Outcome, Thread};
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -106,6 +80,7 @@ fn panicked(thread: Thread, panic: &(dyn Any + Send)) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard;
 
     fn outcome_of(body: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
         let (notices, inbox) = flume::unbounded();
