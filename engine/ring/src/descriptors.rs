@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Duplicates the descriptor of anything that only shows it as a number (tokio-uring's streams), close-on-exec.
-/// The original stays open; `descriptor` is borrowed so that it cannot be closed meanwhile.
+/// The original stays open; `descriptor` is borrowed so that it cannot be closed meanwhile. (A `BorrowedFd` would say it
+/// better, but such types do not give one, and to make one of a number is unsafe where unsafe code has no place.) Pass what
+/// owns its descriptor: a mere number may name somebody else's file by now, and the copy would be of that.
 ///
 /// # Errors
 /// `EMFILE` when the process has no descriptor left, `EBADF` when the number names none.

@@ -13,8 +13,6 @@ use io_uring::types::BufRingEntry;
 use crate::slots::Custody;
 use crate::{Buffer, Errno};
 
-/// The kernel wants the ring of entries on a page boundary.
-const PAGE_BYTES: usize = 4096;
 /// The only group.
 pub(super) const GROUP: u16 = 0;
 
@@ -114,6 +112,16 @@ impl BufferGroup {
     }
 }
 
+/// The kernel wants the ring of entries on a boundary of its pages, which are 4 KiB, 16 KiB or 64 KiB on arm64.
+fn page_bytes() -> usize {
+    // SAFETY: no pointers involved.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(PAGE_BYTES_MAX)
+}
+
+/// Of any Linux on 64 bits.
+const PAGE_BYTES_MAX: usize = 64 << 10;
+
 /// Zeroed memory on a page boundary.
 #[derive(Debug)]
 struct Pages {
@@ -125,7 +133,7 @@ impl Pages {
     fn new(bytes: usize) -> Self {
         assert!(bytes > 0, "no pages");
         let layout =
-            Layout::from_size_align(bytes, PAGE_BYTES).unwrap_or_else(|e| panic!("{bytes} bytes: {e}"));
+            Layout::from_size_align(bytes, page_bytes()).unwrap_or_else(|e| panic!("{bytes} bytes: {e}"));
         // SAFETY: the size is not 0.
         let base = unsafe { alloc_zeroed(layout) };
         let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));

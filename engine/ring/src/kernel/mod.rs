@@ -182,11 +182,11 @@ impl KernelRing {
 
     /// Puts an entry into the queue; `false` if it is full.
     ///
-    /// What the entry points at must stay until its last completion was reaped: it is in [`State`], or borrowed by a
-    /// `send` that ends after it.
-    fn push_entry(&mut self, entry: &Entry) -> bool {
-        // SAFETY: the callers are `push` and `arm_wake`, whose entries point into `state` or nowhere, and
-        // `send_some`, which does not end before its entries were completed or withdrawn.
+    /// # Safety
+    /// What the entry points at stays as it is, and nobody else touches it, until its last completion was reaped or it
+    /// was withdrawn.
+    unsafe fn push_entry(&mut self, entry: &Entry) -> bool {
+        // SAFETY: this function's contract.
         let pushed = unsafe { self.ring.submission().push(entry) }.is_ok();
         self.pushed = self.pushed.wrapping_add(u32::from(pushed));
         pushed
@@ -248,7 +248,8 @@ impl KernelRing {
             return;
         }
         let entry = self.state.wake.entry();
-        if self.push_entry(&entry) {
+        // SAFETY: it points at the wake's word, in `state`, which outlives every op and is read only after its completion.
+        if unsafe { self.push_entry(&entry) } {
             self.state.wake.armed();
         }
     }
@@ -293,7 +294,9 @@ impl Drop for KernelRing {
         // Without this the sockets would be closed by that thread too, some time later.
         let _ = self.ring.submitter().unregister_files();
         let _ = self.ring.submitter().unregister_buf_ring(GROUP);
-        // SAFETY: `state` is not used again, and no op is in flight that points into it.
+        // SAFETY: `state` is not used again, and no op is in flight that points into it. Had the kernel not let go of the
+        // buffers (it fails only for a group that is not registered), it would still look at them for a receive alone,
+        // and nobody can submit one any more; their pages stay pinned until the ring is closed, right behind this.
         unsafe { ManuallyDrop::drop(&mut self.state) };
     }
 }
@@ -343,7 +346,9 @@ impl Ring for KernelRing {
         }
         let token = self.state.ops.insert(&op, key);
         let entry = entry::of(&op, token, self.state.ops.address(token));
-        if self.push_entry(&entry) {
+        // SAFETY: it points nowhere, at a static (`entry::NO_LINGER`), or at a connect's address, which `ops`, in `state`,
+        // keeps until the op is removed: after its completion, or below, when it was not pushed.
+        if unsafe { self.push_entry(&entry) } {
             self.state.slots.begin(&op);
             Ok(())
         } else {

@@ -82,7 +82,10 @@ impl KernelRing {
 
         let no_unwinding = AbortOnDrop;
         for (index, send) in (0..).zip(&batch[..count]) {
-            let pushed = self.push_entry(&entry::of_send(send, Token::new(Kind::Send, generation, index)));
+            let entry = entry::of_send(send, Token::new(Kind::Send, generation, index));
+            // SAFETY: it points at bytes that `batch` borrows, and neither a return nor a panic leaves this function before
+            // the entry was completed or withdrawn (`await_batch`, `no_unwinding`).
+            let pushed = unsafe { self.push_entry(&entry) };
             assert!(pushed, "there was room");
             part.outstanding += 1;
         }

@@ -70,7 +70,8 @@ fn a_part_that_was_taken_before_the_refusal_counts() {
     let mut part = Batch { generation: 77, outcomes: &mut outcomes, outstanding: 0 };
     for (index, bytes) in (0..).zip([b"1", b"2", b"3"]) {
         let token = Token::new(Kind::Send, 77, index);
-        assert!(ring.push_entry(&entry::of_send(&Send { slot, bytes }, token)));
+        // SAFETY: the bytes are static.
+        assert!(unsafe { ring.push_entry(&entry::of_send(&Send { slot, bytes }, token)) });
         part.outstanding += 1;
     }
     ring.submit_max = Some(1);
