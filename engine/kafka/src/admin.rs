@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::now;
+use crate::clock::now;
 use crate::native::{partition_number, topic_name};
 use crate::settings::Role;
 use crate::watch::Watch;

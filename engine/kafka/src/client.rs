@@ -1,7 +1,7 @@
 //! The librdkafka client that a consumer's handles share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -75,10 +75,4 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
-}
-
-/// The time, for deadlines of calls that wait for a broker.
-#[expect(clippy::disallowed_methods, reason = "the one clock of this crate; never read for a record")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
 }

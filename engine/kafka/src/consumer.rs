@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::client::{Client, now};
+use crate::client::Client;
+use crate::clock::now;
 use crate::native::{self, Batch, Partition, Queue, TopicHandle, partition_number, topic_name};
 use crate::record::Delivery;
 use crate::wake::{EventFd, Waker};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
-use crate::client::{Client, now};
+use crate::client::Client;
+use crate::clock::now;
 use crate::error::with_trouble;
 use crate::native::{Queue, text_at};
 use crate::{Topic, TopicError, TopicId};

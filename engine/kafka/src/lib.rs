@@ -52,6 +52,7 @@ compile_error!("uringcast runs on Linux only: this crate waits on eventfd and po
 
 mod admin;
 mod client;
+mod clock;
 mod consumer;
 mod describe;
 mod error;

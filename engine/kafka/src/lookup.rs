@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::{Client, now};
+use crate::client::Client;
+use crate::clock::now;
 use crate::describe::describe;
 use crate::native::{partition_number, topic_name};
 use crate::{Error, TopicError};

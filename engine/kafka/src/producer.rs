@@ -14,7 +14,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 use rdkafka_sys::rd_kafka_vtype_t as Part;
 
-use crate::client::now;
+use crate::clock::now;
 use crate::native::{partition_number, text_at, topic_name};
 use crate::reminder::Reminder;
 use crate::settings::Role;

@@ -2,8 +2,8 @@
 //!
 //! A lone KRaft broker that comes back, or gets too little CPU for its heartbeats, is *fenced* for a while, and answers
 //! metadata requests with an empty list of brokers. librdkafka (2.10 to 2.13 at least, confluentinc/librdkafka issue
-//! 5301) takes that literally: it lets go of every broker it knows, and never connects to any again. Adding the brokers of the settings
-//! again is its public way back; those it still has are left alone.
+//! 5301) takes that literally: it lets go of every broker it knows, and never connects to any again. Adding the brokers
+//! of the settings again is its public way back; those it still has are left alone.
 
 use std::ffi::CString;
 use std::sync::PoisonError;
@@ -13,7 +13,7 @@ use rdkafka::types::RDKafka;
 use rdkafka_sys as sys;
 
 use crate::Error;
-use crate::client::now;
+use crate::clock::now;
 
 /// From the loss of the last broker to the first reminder: librdkafka's own ways come first.
 const FIRST: Duration = Duration::from_secs(2);

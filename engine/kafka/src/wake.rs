@@ -72,7 +72,7 @@ impl Waker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::now;
+    use crate::clock::now;
 
     #[test]
     fn an_event_ends_one_wait_and_only_one() {

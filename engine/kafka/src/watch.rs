@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn silence_ends_in_down_and_with_an_answer() {
-        let (watch, start) = (Watch::default(), crate::client::now());
+        let (watch, start) = (Watch::default(), crate::clock::now());
         assert_eq!(watch.silence(start), None);
         watch.unanswered(start);
         watch.unanswered(start + DOWN_AFTER / 2);
