@@ -1,8 +1,8 @@
 //! The producer of the load generator and of tests.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -23,6 +23,9 @@ use crate::{BrokerEvent, Error, Settings};
 
 /// How long [`Producer::flush`] waits between two looks at the brokers.
 const FLUSH_SLICE: Duration = Duration::from_millis(500);
+
+/// No broker is known to be lost.
+const NOT_DOWN: u64 = u64::MAX;
 
 /// How a producer sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub struct Counts {
 struct Reports {
     watch: Watch,
     failed: AtomicU64,
+    /// Why the first record failed.
+    failure: OnceLock<String>,
 }
 
 impl ClientContext for Reports {
@@ -105,7 +110,9 @@ impl ProducerContext for Reports {
         // Only failures are reported (`delivery.report.only.error`).
         if let Err((error, _)) = result {
             self.failed.fetch_add(1, Ordering::Relaxed);
-            self.watch.fail(&format!("a record was not delivered: {error}"));
+            let text = format!("a record was not delivered: {error}");
+            self.watch.fail(&text);
+            let _only_the_first_is_kept = self.failure.set(text);
         }
     }
 }
@@ -115,6 +122,8 @@ pub struct Producer {
     inner: Arc<ThreadedProducer<Reports>>,
     reminder: Reminder,
     sent: AtomicU64,
+    /// Records delivered when all brokers were first seen to be lost; [`NOT_DOWN`] while they are not.
+    delivered_before: AtomicU64,
 }
 
 /// A topic that a [`Producer`] sends to.
@@ -144,7 +153,12 @@ impl Producer {
         let inner = ThreadedProducer::from_config_and_context(&config, Reports::default())
             .map_err(|error| Error::from_creation(&error))?;
         let reminder = Reminder::new(&settings.brokers)?;
-        Ok(Self { inner: Arc::new(inner), reminder, sent: AtomicU64::new(0) })
+        Ok(Self {
+            inner: Arc::new(inner),
+            reminder,
+            sent: AtomicU64::new(0),
+            delivered_before: AtomicU64::new(NOT_DOWN),
+        })
     }
 
     /// A handle on a topic, made once and used for every record.
@@ -159,9 +173,7 @@ impl Producer {
 
     /// Queues a record; never waits.
     pub fn send(&self, target: &Target, record: &NewRecord<'_>) -> Result<(), SendError> {
-        if self.inner.context().watch.is_down() {
-            let _looks_after_the_brokers = self.queued();
-        }
+        self.look_after();
         if !Arc::ptr_eq(&self.inner, &target.producer) {
             return Err(SendError::Refused("the target is another producer's".to_owned()));
         }
@@ -235,7 +247,7 @@ impl Producer {
         // In slices, so that lost brokers are looked after meanwhile.
         while self.queued() > 0 && now() + FLUSH_SLICE < deadline {
             if self.inner.flush(FLUSH_SLICE).is_ok() {
-                return Ok(());
+                break;
             }
         }
         let left = deadline.saturating_duration_since(now());
@@ -245,9 +257,14 @@ impl Producer {
     /// Running counts. Exact after a successful `flush`; before it `delivered` lags behind.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        self.look_after();
+        self.count()
+    }
+
+    fn count(&self) -> Counts {
         // In this order, whatever happens in between makes `delivered` too small and never too large.
         let sent = self.sent.load(Ordering::Relaxed);
-        let queued = u64::try_from(self.queued()).unwrap_or(u64::MAX);
+        let queued = self.in_flight() as u64;
         let failed = self.inner.context().failed.load(Ordering::Relaxed);
         Counts { sent, delivered: sent.saturating_sub(queued).saturating_sub(failed), failed }
     }
@@ -255,22 +272,52 @@ impl Producer {
     /// Records that wait for their acknowledgement.
     #[must_use]
     pub fn queued(&self) -> usize {
-        // Whoever waits for acknowledgements asks this, and with all brokers lost they would never come.
-        let (client, down) = (self.inner.client().native_ptr(), self.inner.context().watch.is_down());
-        // SAFETY: `self` keeps the client alive.
-        unsafe { self.reminder.remind(client, down) };
+        self.look_after();
+        self.in_flight()
+    }
+
+    fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+
+    /// While all brokers are lost: sees by what is delivered that one answers again, and reminds librdkafka of them as long
+    /// as records wait. Part of every call, for whoever waits for acknowledgements makes some, and they might never come.
+    fn look_after(&self) {
+        let watch = &self.inner.context().watch;
+        if !watch.is_down() {
+            return;
+        }
+        let before = match self.delivered_before.load(Ordering::Relaxed) {
+            NOT_DOWN => {
+                // In this order it is not too small: what was delivered before the loss proves nothing.
+                let queued = self.in_flight() as u64;
+                let failed = self.inner.context().failed.load(Ordering::Relaxed);
+                let delivered = self.sent.load(Ordering::Relaxed).saturating_sub(queued + failed);
+                self.delivered_before.store(delivered, Ordering::Relaxed);
+                delivered
+            }
+            before => before,
+        };
+        if self.count().delivered > before {
+            self.delivered_before.store(NOT_DOWN, Ordering::Relaxed);
+            return watch.answered();
+        }
+        let waits = self.in_flight() > 0;
+        // SAFETY: `self` keeps the client alive.
+        unsafe { self.reminder.remind(self.inner.client().native_ptr(), waits) };
     }
 
     /// The last reason for which records failed or a connection broke, if any.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.inner.context().watch.trouble()
+        let reports = self.inner.context();
+        reports.watch.trouble().or_else(|| reports.failure.get().cloned())
     }
 
-    /// What happened to the connections since the last call. A producer does not look for `Up`.
+    /// What happened to the connections since the last call. `Up` comes with the first record that is delivered.
     #[must_use]
     pub fn events(&self) -> Vec<BrokerEvent> {
+        self.look_after();
         self.inner.context().watch.take()
     }
 }

@@ -359,6 +359,37 @@ fn a_lookup_outlives_its_consumer() {
 }
 
 #[test]
+fn a_producer_tells_when_its_brokers_are_back() {
+    let mock = mock("t", 1);
+    let producer = Producer::new(&mock.settings(), &ProducerOptions::default()).unwrap();
+    let target = producer.target("t").unwrap();
+    let record = NewRecord { value: Some(b"v"), ..NewRecord::default() };
+    let mut seen = Vec::new();
+    for round in 1..=2 {
+        producer.send(&target, &record).unwrap();
+        producer.flush(LONG).unwrap();
+        assert_eq!(producer.events(), [], "round {round}");
+
+        mock.broker_down(1).unwrap();
+        producer.send(&target, &record).unwrap();
+        let deadline = Instant::now() + LONG;
+        while !seen.iter().any(is_down) {
+            assert!(Instant::now() < deadline, "{seen:?}");
+            assert!(producer.flush(Duration::from_millis(50)).is_err());
+            seen.extend(producer.events());
+        }
+        assert!(!seen.contains(&BrokerEvent::Up), "{seen:?}");
+        seen.clear();
+
+        mock.broker_up(1).unwrap();
+        producer.flush(LONG).unwrap();
+        assert_eq!(producer.counts().delivered, 2 * round);
+        assert_eq!(producer.events().last(), Some(&BrokerEvent::Up));
+        assert_eq!(producer.last_error(), None, "what is over is no reason any more");
+    }
+}
+
+#[test]
 fn the_producer_counts_what_became_of_records() {
     let mock = mock("t", 1);
     let settings =
