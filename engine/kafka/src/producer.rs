@@ -290,8 +290,8 @@ impl Producer {
         let before = match self.delivered_before.load(Ordering::Relaxed) {
             NOT_DOWN => {
                 // In this order it is not too small: what was delivered before the loss proves nothing.
-                let queued = self.in_flight() as u64;
                 let failed = self.inner.context().failed.load(Ordering::Relaxed);
+                let queued = self.in_flight() as u64;
                 let delivered = self.sent.load(Ordering::Relaxed).saturating_sub(queued + failed);
                 self.delivered_before.store(delivered, Ordering::Relaxed);
                 delivered
