@@ -104,8 +104,9 @@ impl<R: Ring> Shard<R> {
     }
 
     fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
-        let items = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
-        let pending = Pending { id, items, behind: VecDeque::new(), behind_bytes: 0 };
+        let items: Vec<_> = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
+        let asked = items.iter().filter(|item| item.state == ItemState::Asked).count();
+        let pending = Pending { id, items, asked, behind: VecDeque::new(), behind_bytes: 0 };
         if pending.is_complete() {
             return self.acknowledge(key, &pending);
         }
@@ -174,6 +175,7 @@ impl<R: Ring> Shard<R> {
         let asked = |item: &&mut Item| item.state == ItemState::Asked && &*item.name == name;
         let Some(item) = pending.items.iter_mut().find(asked) else { return };
         item.state = state;
+        pending.asked -= 1;
         if let ItemState::Known(channel) = state {
             self.subscriptions.channel_mut(channel).reserved += 1;
         }

@@ -116,6 +116,8 @@ pub(crate) enum ItemState {
 pub(crate) struct Pending {
     pub(crate) id: Option<i64>,
     pub(crate) items: Vec<Item>,
+    /// Items that ingest has not answered for.
+    pub(crate) asked: usize,
     pub(crate) behind: VecDeque<Result<Request, RequestError>>,
     /// Bytes of names in `behind`.
     pub(crate) behind_bytes: usize,
@@ -124,7 +126,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// All answers are there.
     pub(crate) fn is_complete(&self) -> bool {
-        self.items.iter().all(|item| item.state != ItemState::Asked)
+        self.asked == 0
     }
 }
 
