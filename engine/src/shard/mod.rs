@@ -21,6 +21,7 @@ mod lifecycle;
 mod links;
 mod lists;
 mod names;
+mod plan;
 mod pump;
 mod run;
 mod subscriptions;

@@ -3,31 +3,30 @@
 //!
 //! A flush has three steps, each over a batch of connections: *plan* what each is sent (its own bytes first, then frames
 //! in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else happens in
-//! between, so a plan cannot go stale. Nothing here allocates once its lists have grown.
+//! between, so a plan cannot go stale. Nothing here allocates once its lists have grown. Here are the lines, the batches
+//! and the bookkeeping; `plan.rs` decides what is sent.
 
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    ops::Range,
     sync::Arc,
 };
 
-use ring::{Op, Outcome, Ring, Send, Slot};
+use ring::{Op, Outcome, Ring};
 
 use super::{
     Shard, Timer,
-    connection::{Connection, Phase},
+    connection::Phase,
     links::NONE,
     lists::Lists,
+    plan::{Planned, Step, What},
 };
-use crate::slab::{Frame, NATIVE, Reader};
+use crate::slab::{Frame, NATIVE};
 
 /// Connections in one enter: deeper batches hurt the caches (tried: a send costs a tenth more in one enter for 4,000).
 pub(super) const BATCH: usize = 100;
 /// Connections flushed in one turn.
 const FLUSHES_A_TURN: usize = 256;
-/// Bytes for one connection in one flush, unless its first frame alone is longer.
-const FLUSH_BYTES: usize = 64 * 1024;
 
 /// In which line a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,38 +42,6 @@ pub(super) enum Standing {
     Blocked,
 }
 
-/// What is sent.
-#[derive(Debug, Clone, Copy)]
-enum What {
-    /// Bytes of the arena.
-    Arena { from: usize, to: usize },
-    /// Frames that lie back to back in the slab, from this entry to that.
-    Run { first: u64, last: u64 },
-    /// One large frame.
-    Block { sequence: u64 },
-    /// The rest of a torn large frame.
-    TornBlock,
-}
-
-/// The plan for one connection.
-#[derive(Debug)]
-struct Planned {
-    connection: u32,
-    slot: Slot,
-    what: What,
-    /// Own bytes at the front.
-    own: usize,
-    steps: Range<usize>,
-}
-
-/// One frame of a plan, and where it ends in what is sent.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    subscription: u32,
-    sequence: u64,
-    end: usize,
-}
-
 /// The pump's lines and the lists of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Pump {
@@ -85,11 +52,11 @@ pub(super) struct Pump {
     /// Who owes after a flush, by eighth.
     pub(super) lists: Lists,
     batch: Vec<u32>,
-    planned: Vec<Planned>,
-    steps: Vec<Step>,
-    arena: Vec<u8>,
-    heap: BinaryHeap<Reverse<(u64, u32)>>,
-    outcomes: Vec<Outcome>,
+    pub(super) planned: Vec<Planned>,
+    pub(super) steps: Vec<Step>,
+    pub(super) arena: Vec<u8>,
+    pub(super) heap: BinaryHeap<Reverse<(u64, u32)>>,
+    pub(super) outcomes: Vec<Outcome>,
 }
 
 impl Pump {
@@ -175,24 +142,20 @@ impl<R: Ring> Shard<R> {
     /// not empty. The floor is looked at between batches.
     pub(super) fn flush_turn(&mut self) {
         let second_waiting = self.pump.second.len();
-        let mut first_left =
-            self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
-        let mut second_left = second_waiting.min(FLUSHES_A_TURN - first_left);
-        while first_left > 0 {
-            self.pump.take_first(first_left.min(BATCH), NONE);
+        let first_left = self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
+        let second_left = second_waiting.min(FLUSHES_A_TURN - first_left);
+        self.flush_line(first_left, |pump, most| pump.take_first(most, NONE));
+        self.flush_line(second_left, Pump::take_second);
+    }
+
+    /// Flushes so many connections of the line that `take` fills a batch from.
+    fn flush_line(&mut self, mut left: usize, take: impl Fn(&mut Pump, usize)) {
+        while left > 0 {
+            take(&mut self.pump, left.min(BATCH));
             if self.pump.batch.is_empty() {
-                break;
+                return;
             }
-            first_left -= self.pump.batch.len();
-            self.flush_batch();
-            self.deal_with_floor();
-        }
-        while second_left > 0 {
-            self.pump.take_second(second_left.min(BATCH));
-            if self.pump.batch.is_empty() {
-                break;
-            }
-            second_left -= self.pump.batch.len();
+            left -= self.pump.batch.len();
             self.flush_batch();
             self.deal_with_floor();
         }
@@ -221,89 +184,6 @@ impl<R: Ring> Shard<R> {
         self.pump.planned.clear();
         self.pump.steps.clear();
         self.pump.arena.clear();
-    }
-
-    /// Decides what the connection is sent.
-    fn plan(&mut self, connection: u32) {
-        if !self.connections.at(connection).is_some_and(Connection::takes_bytes) {
-            return;
-        }
-        if self.subscriptions.lags(connection) {
-            self.go_live(connection);
-        }
-        let Some(client) = self.connections.at(connection) else { return };
-        let slot = client.slot;
-        let steps = self.pump.steps.len();
-        if client.own.block.is_some() {
-            let what = What::TornBlock;
-            self.pump.planned.push(Planned { connection, slot, what, own: 0, steps: steps..steps });
-            return;
-        }
-        let all_own = client.own.bytes();
-        let own = all_own.len().min(FLUSH_BYTES);
-        let Pump { arena, steps: all_steps, heap, planned, .. } = &mut self.pump;
-        let from = arena.len();
-        arena.extend_from_slice(&all_own[..own]);
-        heap.clear();
-        if own == all_own.len() {
-            heap.extend(self.subscriptions.owing(connection).map(Reverse));
-        }
-        let mut gather =
-            Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
-        let mut block = None;
-        while let Some(Reverse((sequence, subscription))) = heap.pop() {
-            let frame = match self.reader.bytes(sequence, NATIVE) {
-                Frame::Region(bytes) => bytes,
-                Frame::Block(bytes) if gather.total == 0 => {
-                    block = Some(sequence);
-                    all_steps.push(Step { subscription, sequence, end: bytes.len() });
-                    break;
-                }
-                Frame::Block(_) => break,
-            };
-            if gather.total > 0 && gather.total + frame.len() > FLUSH_BYTES {
-                break;
-            }
-            gather.add(sequence, frame);
-            all_steps.push(Step { subscription, sequence, end: gather.total });
-            if let Some(next) = self.links.next(sequence) {
-                heap.push(Reverse((next, subscription)));
-            }
-        }
-        let what = match (block, gather.finish()) {
-            (Some(sequence), _) => What::Block { sequence },
-            (None, Some(what)) => what,
-            (None, None) => return,
-        };
-        planned.push(Planned { connection, slot, what, own, steps: steps..all_steps.len() });
-    }
-
-    /// Sends the batch's plans in one enter.
-    fn send_planned(&mut self) {
-        let planned = &self.pump.planned;
-        if planned.is_empty() {
-            self.pump.outcomes.clear();
-            return;
-        }
-        let mut sends = [Send { slot: planned[0].slot, bytes: &[] }; BATCH];
-        for (send, plan) in sends.iter_mut().zip(planned) {
-            send.slot = plan.slot;
-            send.bytes = match plan.what {
-                What::Arena { from, to } => &self.pump.arena[from..to],
-                What::Run { first, last } => {
-                    self.reader.run(first, last, NATIVE).expect("planned as back to back")
-                }
-                What::Block { sequence } => self.reader.bytes(sequence, NATIVE).bytes(),
-                What::TornBlock => {
-                    let own = self.connections.at(plan.connection).map(|client| &client.own);
-                    own.and_then(|own| own.block.as_ref()).map_or(&[], |(block, at)| &block[*at..])
-                }
-            };
-        }
-        let sends = &sends[..planned.len()];
-        self.ring.send(sends, &mut self.pump.outcomes);
-        assert_eq!(self.pump.outcomes.len(), planned.len(), "one outcome a send");
-        self.metrics.sends.add(sends.len() as u64);
     }
 
     /// Books what a socket took.
@@ -441,52 +321,6 @@ impl<R: Ring> Shard<R> {
         }
         if client.own.is_empty() {
             self.own_bytes_left(connection);
-        }
-    }
-}
-
-/// Collects frames: as one run of the slab while they lie back to back, else in the arena.
-struct Gather<'a> {
-    reader: &'a Reader,
-    arena: &'a mut Vec<u8>,
-    /// Where the plan's bytes begin in the arena.
-    from: usize,
-    /// First and last entry of the run.
-    run: Option<(u64, u64)>,
-    total: usize,
-    in_arena: bool,
-}
-
-impl Gather<'_> {
-    fn add(&mut self, sequence: u64, frame: &[u8]) {
-        self.total += frame.len();
-        if self.in_arena {
-            self.arena.extend_from_slice(frame);
-            return;
-        }
-        let Some((first, last)) = self.run else {
-            self.run = Some((sequence, sequence));
-            return;
-        };
-        if self.reader.entry(sequence).frames[NATIVE].follows(&self.reader.entry(last).frames[NATIVE]) {
-            self.run = Some((first, sequence));
-        } else {
-            let run = self.reader.run(first, last, NATIVE).expect("back to back so far");
-            self.arena.extend_from_slice(run);
-            self.arena.extend_from_slice(frame);
-            self.in_arena = true;
-            self.run = None;
-        }
-    }
-
-    /// What to send; none: nothing.
-    fn finish(self) -> Option<What> {
-        if self.total == 0 {
-            return None;
-        }
-        match self.run {
-            Some((first, last)) => Some(What::Run { first, last }),
-            None => Some(What::Arena { from: self.from, to: self.arena.len() }),
         }
     }
 }
