@@ -3,7 +3,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use engine::config::{Config, From, Keepalive, Limits, Service, SlabSizes};
+use engine::config::{Config, Limits, Service, SlabSizes};
 
 use crate::serve::{
     self,
@@ -77,15 +77,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn config(args: Args) -> Result<Config, String> {
     let (shards, cores) = serve::shards_and_cores(args.shards, args.cores);
     let limits = Limits::default();
+    let listen = args.lb_addr.ok_or("the listener cannot be left out")?;
     let config = Config {
         service: Service::Echo,
         shards,
         cores,
-        listen: args.lb_addr.ok_or("the listener cannot be left out")?,
         admin: args.admin_addr,
-        kafka: kafka::Settings::new(String::new()),
-        routes: Vec::new(),
-        from: From::Latest,
         limits: Limits {
             incomplete_bytes_per_shard: limits
                 .incomplete_bytes_per_shard
@@ -97,12 +94,11 @@ fn config(args: Args) -> Result<Config, String> {
             record_value_bytes: 1,
             ..limits
         },
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
         ping_interval: args.ping_interval,
         ping_grace: args.ping_grace,
         drain_timeout: args.drain_timeout,
         slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 1 << 10 },
+        ..Config::new(listen, kafka::Settings::new(String::new()), Vec::new())
     };
     config.check().map_err(|error| error.to_string())?;
     Ok(config)

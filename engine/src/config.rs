@@ -76,6 +76,20 @@ impl Route {
     }
 }
 
+impl Route {
+    /// JSON values, no headers, and a gap for a value above the limit.
+    #[must_use]
+    pub fn new(topic: &str, template: Template) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            template,
+            payload: Payload::Json,
+            headers: Vec::new(),
+            oversized: Oversized::Gap,
+        }
+    }
+}
+
 /// What happens to a record value above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversized {
@@ -192,6 +206,28 @@ impl Default for SlabSizes {
 }
 
 impl Config {
+    /// One unpinned shard without an admin listener, and the defaults of `uringcast serve` for all else.
+    #[must_use]
+    pub fn new(listen: SocketAddr, kafka: kafka::Settings, routes: Vec<Route>) -> Self {
+        Self {
+            service: Service::Channels,
+            shards: 1,
+            cores: Vec::new(),
+            listen,
+            admin: None,
+            kafka,
+            routes,
+            from: From::Latest,
+            limits: Limits::default(),
+            allowed_origins: Vec::new(),
+            keepalive: Keepalive::WebSocket,
+            ping_interval: Duration::from_secs(25),
+            ping_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
+            slab: SlabSizes::default(),
+        }
+    }
+
     /// Proves the relations between values that no single value shows.
     ///
     /// # Errors

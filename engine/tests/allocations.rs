@@ -11,7 +11,7 @@ use std::{
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route, Service},
+    config::{Keepalive, Limits, Route, Service},
     ingest::{Bus, Record, Taken},
     mail::{Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
@@ -20,7 +20,6 @@ use engine::{
 };
 use proto::{
     channel::Template,
-    native::message::Payload,
     position::Epoch,
     ws::frame::{OpCode, put_masked},
 };
@@ -82,13 +81,7 @@ impl World {
         let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
         let ring = KernelRing::new(&ring::Setup { descriptors: 512, ..ring::Setup::default() }).unwrap();
         let shard = Shard::new(setup, ring, Now::read());
-        let route = Route {
-            topic: "t".to_owned(),
-            template: Template::parse("{key}").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        };
+        let route = Route::new("t", Template::parse("{key}").unwrap());
         let links = vec![(inbox.clone(), bell)];
         let shown = Arc::<IngestMetrics>::default();
         let mut bus = Bus::new(writer, &[route], &Limits::default(), links, questions, catalog, shown);

@@ -12,12 +12,12 @@ use std::{
 
 use engine::{
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
+    config::{Config, Limits, Route, SlabSizes},
     error::Error,
     server::{self, Addresses, Handle, Summary},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use proto::{channel::Template, native::message::Payload};
+use proto::channel::Template;
 use tungstenite::{Message, WebSocket};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,27 +30,16 @@ struct Running {
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
-        service: Service::Channels,
         shards: 2,
-        cores: Vec::new(),
-        listen: "127.0.0.1:0".parse().unwrap(),
         admin: Some("127.0.0.1:0".parse().unwrap()),
-        kafka,
-        routes: vec![Route {
-            topic: "trades".to_owned(),
-            template: Template::parse("{key}.trade").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        }],
-        from: From::Latest,
         limits: Limits { connections: 100, record_value_bytes: 64 << 10, ..Limits::default() },
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(5),
         slab: SlabSizes { bytes: 4 << 20, entries: 8_192, large_frame_bytes: 32 << 10 },
+        ..Config::new(
+            "127.0.0.1:0".parse().unwrap(),
+            kafka,
+            vec![Route::new("trades", Template::parse("{key}.trade").unwrap())],
+        )
     }
 }
 

@@ -9,11 +9,11 @@ use std::{
 };
 
 use engine::{
-    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
+    config::{Config, Limits, Route, SlabSizes},
     server::{Handle, Summary, control, run},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use proto::{channel::Template, native::message::Payload};
+use proto::channel::Template;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket, client::IntoClientRequest, protocol::frame::coding::CloseCode};
 
@@ -23,27 +23,15 @@ type Client = WebSocket<TcpStream>;
 
 fn config(mock: &MockCluster, shards: usize) -> Config {
     Config {
-        service: Service::Channels,
         shards,
-        cores: Vec::new(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: None,
-        kafka: mock.settings(),
-        routes: vec![Route {
-            topic: "trades".to_owned(),
-            template: Template::parse("{key}").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        }],
-        from: From::Latest,
         limits: Limits { record_value_bytes: 256 << 10, ..Limits::default() },
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(10),
         slab: SlabSizes { bytes: 8 << 20, entries: 1 << 16, large_frame_bytes: 64 << 10 },
+        ..Config::new(
+            "127.0.0.1:0".parse().unwrap(),
+            mock.settings(),
+            vec![Route::new("trades", Template::parse("{key}").unwrap())],
+        )
     }
 }
 

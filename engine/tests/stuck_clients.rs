@@ -11,13 +11,12 @@ use std::{
 
 use engine::{
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
+    config::{Config, Limits, Route, SlabSizes},
     server::{self, Addresses},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
 use proto::{
     channel::Template,
-    native::message::Payload,
     ws::{
         frame::{OpCode, put_masked},
         handshake::client_request,
@@ -40,27 +39,16 @@ const PROCESS_BYTES_EACH: u64 = 16 << 10;
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
-        service: Service::Channels,
         shards: 2,
-        cores: Vec::new(),
-        listen: "127.0.0.1:0".parse().unwrap(),
         admin: Some("127.0.0.1:0".parse().unwrap()),
-        kafka,
-        routes: vec![Route {
-            topic: "t".to_owned(),
-            template: Template::parse("{key}").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        }],
-        from: From::Latest,
         limits: Limits { record_value_bytes: 64 << 10, ..Limits::default() },
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(10),
         slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 },
+        ..Config::new(
+            "127.0.0.1:0".parse().unwrap(),
+            kafka,
+            vec![Route::new("t", Template::parse("{key}").unwrap())],
+        )
     }
 }
 

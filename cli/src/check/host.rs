@@ -290,30 +290,14 @@ fn clock(facts: &Facts) -> Item {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use engine::config::{From, Keepalive, Limits, Service, SlabSizes};
-
     use super::*;
     use crate::check::Level;
 
     fn config() -> Config {
         Config {
-            service: Service::Channels,
             shards: 2,
             cores: vec![0, 1],
-            listen: ([0, 0, 0, 0], 8080).into(),
-            admin: None,
-            kafka: kafka::Settings::new("kafka:9092"),
-            routes: Vec::new(),
-            from: From::Latest,
-            limits: Limits::default(),
-            allowed_origins: Vec::new(),
-            keepalive: Keepalive::WebSocket,
-            ping_interval: Duration::from_secs(25),
-            ping_grace: Duration::from_secs(10),
-            drain_timeout: Duration::from_secs(30),
-            slab: SlabSizes::default(),
+            ..Config::new(([0, 0, 0, 0], 8080).into(), kafka::Settings::new("kafka:9092"), Vec::new())
         }
     }
 

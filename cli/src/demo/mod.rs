@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use engine::{
-    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
+    config::{Config, Oversized, Route},
     server::{self, Addresses, Handle, Summary},
 };
 use kafka::{Admin, Consumer, MockCluster, Settings, TopicError};
@@ -148,22 +148,13 @@ fn config(args: &Args, kafka: Settings) -> anyhow::Result<Config> {
             oversized: Oversized::Gap,
         })
     };
+    let routes = ROUTES.into_iter().chain([BENCH]).map(route).collect::<Result<_, _>>()?;
     Ok(Config {
-        service: Service::Channels,
         shards,
         cores: if shards <= cores.len() { cores } else { Vec::new() },
-        listen: args.lb_addr,
         admin: Some(args.admin_addr),
-        kafka,
-        routes: ROUTES.into_iter().chain([BENCH]).map(route).collect::<Result<_, _>>()?,
-        from: From::Latest,
-        limits: Limits::default(),
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(15),
-        slab: SlabSizes::default(),
+        ..Config::new(args.lb_addr, kafka, routes)
     })
 }
 

@@ -1,34 +1,22 @@
 use std::time::Duration;
 
 use kafka::MockCluster;
-use proto::{channel::Template, native::message::Payload};
+use proto::channel::Template;
 
 use super::*;
-use crate::config::{From, Keepalive, Limits, Oversized, Route, Service, SlabSizes};
+use crate::config::{Limits, Route, SlabSizes};
 
 fn small(kafka: kafka::Settings) -> Config {
     Config {
-        service: Service::Channels,
         shards: 2,
-        cores: Vec::new(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: None,
-        kafka,
-        routes: vec![Route {
-            topic: "trades".to_owned(),
-            template: Template::parse("{key}").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        }],
-        from: From::Latest,
         limits: Limits { connections: 10, record_value_bytes: 64 << 10, ..Limits::default() },
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(5),
         slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 32 << 10 },
+        ..Config::new(
+            "127.0.0.1:0".parse().unwrap(),
+            kafka,
+            vec![Route::new("trades", Template::parse("{key}").unwrap())],
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use engine::{
     catalog::SharedCatalog,
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route, Service},
+    config::{Keepalive, Limits, Route, Service},
     ingest::{Bus, Record, Taken},
     mail::{DataState, ExplainChannels, Handover, Reservation, ShardFacts, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
@@ -14,7 +14,6 @@ use engine::{
 };
 use proto::{
     channel::Template,
-    native::message::Payload,
     position::Epoch,
     ws::{
         decoder::{self, Decoder, Event},
@@ -109,13 +108,7 @@ impl World {
         };
         let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
         let shard = Shard::new(setup, net.ring(&ring::Setup::default()), now);
-        let route = Route {
-            topic: "t".to_owned(),
-            template: Template::parse("{key}.trade").unwrap(),
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        };
+        let route = Route::new("t", Template::parse("{key}.trade").unwrap());
         let ingest = Arc::<IngestMetrics>::default();
         let links = vec![(inbox.clone(), bell)];
         let mut bus =

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use engine::{
     catalog::{Catalog, SharedCatalog},
     clock::Now,
-    config::{Config, From, Keepalive, Limits, Oversized, Route, Service, SlabSizes},
+    config::{Config, From, Limits, Oversized, Route, SlabSizes},
     health::Health,
     ingest::{self, Setup},
     mail::{Answer, DataState, Question, ToIngest, ToShard},
@@ -82,21 +82,12 @@ pub(crate) fn route(topic: &str, template: &str) -> Route {
 
 fn config(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Config {
     Config {
-        service: Service::Channels,
         shards: options.shards,
-        cores: Vec::new(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        admin: None,
-        kafka,
-        routes: routes.to_vec(),
         from: options.from,
         limits: options.limits.clone(),
-        allowed_origins: Vec::new(),
-        keepalive: Keepalive::WebSocket,
-        ping_interval: Duration::from_secs(25),
-        ping_grace: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(10),
         slab: options.slab,
+        ..Config::new(([127, 0, 0, 1], 0).into(), kafka, routes.to_vec())
     }
 }
 
