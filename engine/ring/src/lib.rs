@@ -9,7 +9,7 @@
 //!   another.
 //! - **Send** ([`Ring::send`]) takes a batch, hands the kernel the caller's bytes in place, and returns when every send
 //!   was taken in full, in part, or not at all. [`Outcome::Blocked`] asks for an [`Op::PollWritable`].
-//! - **Close** in this order: [`Op::CancelAll`] (or [`Op::Shutdown`]), wait for the end of the receive and of all else
+//! - **Close** in this order: [`Op::Cancel`] what is armed (or [`Op::Shutdown`]), wait for the end of the receive and of all else
 //!   in flight, then [`Op::Close`]. [`Op::ResetOnClose`] before it takes back what the peer does not take. Closing under an armed receive would send no FIN and go on delivering (tried), so it
 //!   is a panic.
 //!
@@ -66,7 +66,7 @@ pub use descriptors::{duplicate, raise_descriptor_limit};
 pub use error::{EnterError, InstallError, SetupError};
 pub use kernel::{KernelRing, Setup, probe};
 pub use key::{Buffer, Errno, Key, Slot};
-pub use op::{Completion, Event, Held, Op, Outcome, ReceiveEnd, Send, Shutdown, Wait};
+pub use op::{Armed, Completion, Event, Held, Op, Outcome, ReceiveEnd, Send, Shutdown, Wait};
 pub use waker::Waker;
 
 /// What a shard or a load generator needs of io_uring; implemented by the kernel's ring and by the fake.

@@ -86,7 +86,7 @@ impl SlotTable {
                 assert!(state.ops == 0, "close of slot {} with {} ops in flight", slot.index, state.ops);
             }
             Op::Shutdown { .. }
-            | Op::CancelAll { .. }
+            | Op::Cancel { .. }
             | Op::OutQueue { .. }
             | Op::ResetOnClose { .. }
             | Op::Connect { .. } => {}
@@ -102,7 +102,7 @@ impl SlotTable {
             Op::PollWritable { .. } => state.polling = true,
             Op::Close { .. } => state.closing = true,
             Op::Shutdown { .. }
-            | Op::CancelAll { .. }
+            | Op::Cancel { .. }
             | Op::OutQueue { .. }
             | Op::ResetOnClose { .. }
             | Op::Connect { .. } => {}

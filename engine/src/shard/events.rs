@@ -4,7 +4,7 @@ use proto::ws::{
     decoder::{self, Event as Heard},
     frame::{OpCode, put_close, put_frame},
 };
-use ring::{Buffer, Completion, Event, Key, Op, ReceiveEnd, Ring};
+use ring::{Armed, Buffer, Completion, Event, Key, Op, ReceiveEnd, Ring};
 
 use super::{
     Shard,
@@ -24,15 +24,18 @@ impl<R: Ring> Shard<R> {
             }
             return;
         }
+        // First the books: what ends the connection because this op has ended finds nothing of it to cancel.
+        if !matches!(completion.event, Event::Received(_) | Event::Closed(_)) {
+            self.op_done(key);
+        }
         match completion.event {
-            Event::Received(buffer) => return self.received(key, buffer),
+            Event::Received(buffer) => self.received(key, buffer),
             Event::ReceiveEnded(end) => self.receive_ended(key, end),
-            Event::Polled(polled) => self.polled(key, polled.is_err()),
+            Event::Polled(_) => self.polled(key),
             Event::OutQueue(queued) => self.out_queue(key, queued.unwrap_or(u32::MAX)),
-            Event::Closed(_) => return self.closed(key),
+            Event::Closed(_) => self.closed(key),
             Event::ShutDown(_) | Event::Cancelled | Event::ResetOnClose(_) | Event::Connected(_) => {}
         }
-        self.op_done(key);
     }
 
     /// Queues an op; one the ring has no room for goes first in the next turn.
@@ -140,7 +143,7 @@ impl<R: Ring> Shard<R> {
         client.paused |= pause;
         let (slot, receiving) = (client.slot, client.receiving);
         if pause && receiving {
-            self.push(Op::CancelAll { slot }, key);
+            self.push(Op::Cancel { slot, armed: Armed::Receive }, key);
         }
         self.queue_flush(key.index());
     }
@@ -180,17 +183,11 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    fn polled(&mut self, key: Key, cancelled: bool) {
+    /// The socket takes bytes again, or has failed: the next send tells.
+    fn polled(&mut self, key: Key) {
         let Some(client) = self.connections.get_mut(key) else { return };
-        let slot = client.slot;
         client.polling = false;
         if client.phase > Phase::Closing || !client.blocked {
-            return;
-        }
-        if cancelled {
-            // A pause cancelled it along with the receive.
-            client.polling = true;
-            self.push(Op::PollWritable { slot }, key);
             return;
         }
         client.blocked = false;

@@ -13,7 +13,7 @@ use proto::{
     native::reply,
     ws::{close::CloseCode, decoder::Decoder},
 };
-use ring::{Key, Op, Ring};
+use ring::{Armed, Key, Op, Ring};
 
 use super::{
     Shard, Timer,
@@ -182,6 +182,7 @@ impl<R: Ring> Shard<R> {
         self.block_holders -= usize::from(client.own.block.is_some());
         client.own = Own::default();
         let (slot, ops) = (client.slot, client.ops);
+        let (receiving, polling) = (client.receiving, client.polling);
         if was_open {
             self.drop_decoder(key);
             self.count(why);
@@ -192,9 +193,13 @@ impl<R: Ring> Shard<R> {
         if reset {
             self.push(Op::ResetOnClose { slot }, key);
         }
-        if ops > 0 {
-            self.push(Op::CancelAll { slot }, key);
-        } else if !reset {
+        if receiving {
+            self.push(Op::Cancel { slot, armed: Armed::Receive }, key);
+        }
+        if polling {
+            self.push(Op::Cancel { slot, armed: Armed::Poll }, key);
+        }
+        if ops == 0 && !reset {
             self.close_descriptor(key);
         }
     }

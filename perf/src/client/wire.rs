@@ -1,6 +1,6 @@
 //! Bytes out, completions in, and the end of a connection.
 
-use ring::{Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Shutdown};
+use ring::{Armed, Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Shutdown};
 
 use super::{
     Client,
@@ -176,7 +176,7 @@ impl Client<'_> {
         };
         // After a close frame the peer ends the connection, once it has our answer (RFC 6455 7.1.1).
         if was == Phase::Connecting {
-            self.push(index, Op::CancelAll { slot });
+            self.push(index, Op::Cancel { slot, armed: Armed::Connect });
         } else if !matches!(ending, Ending::Close(_)) {
             self.push(index, Op::Shutdown { slot, how: Shutdown::Both });
         }

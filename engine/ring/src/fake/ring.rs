@@ -6,8 +6,8 @@ use super::socket::{Found, Shared};
 use super::{FakeDescriptor, FakeNet};
 use crate::slots::{Custody, Ended, SlotTable};
 use crate::{
-    Buffer, Completion, EnterError, Errno, Event, Held, InstallError, Key, Op, Outcome, ReceiveEnd, Ring,
-    Send, Setup, Slot, Wait, Waker,
+    Armed, Buffer, Completion, EnterError, Errno, Event, Held, InstallError, Key, Op, Outcome, ReceiveEnd,
+    Ring, Send, Setup, Slot, Wait, Waker,
 };
 
 /// The fake's ring. Dropping it closes all its descriptors.
@@ -98,7 +98,7 @@ impl FakeRing {
             Op::Receive { slot } => self.socket(*slot).borrow().find() != Found::Nothing,
             Op::PollWritable { slot } => self.socket(*slot).borrow().is_writable(),
             Op::Shutdown { .. }
-            | Op::CancelAll { .. }
+            | Op::Cancel { .. }
             | Op::Close { .. }
             | Op::OutQueue { .. }
             | Op::ResetOnClose { .. }
@@ -125,16 +125,19 @@ impl FakeRing {
         ops.retain_mut(|running| match self.turn(running) {
             Turn::Goes => true,
             Turn::Ends(event) => {
-                if event == Event::Cancelled {
-                    cancels.push((running.op.slot(), running.sequence));
+                if let Op::Cancel { slot, armed } = running.op {
+                    cancels.push((slot, armed, running.sequence));
                 }
                 self.happen(running, event, true);
                 false
             }
         });
         ops.retain_mut(|running| {
-            let met =
-                |(slot, sequence): &(Slot, u64)| *slot == running.op.slot() && running.sequence < *sequence;
+            let met = |(slot, armed, sequence): &(Slot, Armed, u64)| {
+                *slot == running.op.slot()
+                    && Some(*armed) == Armed::of(&running.op)
+                    && running.sequence < *sequence
+            };
             if !cancels.iter().any(met) {
                 return true;
             }
@@ -158,7 +161,7 @@ impl FakeRing {
                 let done = self.socket(slot).borrow_mut().shut_down(how);
                 Turn::Ends(Event::ShutDown(done))
             }
-            Op::CancelAll { .. } => Turn::Ends(Event::Cancelled),
+            Op::Cancel { .. } => Turn::Ends(Event::Cancelled),
             Op::Close { slot } => {
                 if let Some(socket) = self.sockets[slot.index as usize].take() {
                     socket.borrow_mut().close();
@@ -348,7 +351,7 @@ const fn ended(op: &Op) -> Ended {
         Op::PollWritable { .. } => Ended::Poll,
         Op::Close { .. } => Ended::Close,
         Op::Shutdown { .. }
-        | Op::CancelAll { .. }
+        | Op::Cancel { .. }
         | Op::OutQueue { .. }
         | Op::ResetOnClose { .. }
         | Op::Connect { .. } => Ended::Other,
@@ -362,7 +365,7 @@ fn cancelled_event(op: &Op) -> Event {
         Op::PollWritable { .. } => Event::Polled(Err(cancelled)),
         Op::Connect { .. } => Event::Connected(Err(cancelled)),
         Op::Shutdown { .. }
-        | Op::CancelAll { .. }
+        | Op::Cancel { .. }
         | Op::Close { .. }
         | Op::OutQueue { .. }
         | Op::ResetOnClose { .. } => {

@@ -31,7 +31,7 @@ impl State {
             Kind::Receive
             | Kind::PollWritable
             | Kind::Shutdown
-            | Kind::CancelAll
+            | Kind::Cancel
             | Kind::Close
             | Kind::OutQueue
             | Kind::ResetOnClose
@@ -88,7 +88,7 @@ const fn ended(kind: Kind) -> Ended {
         Kind::PollWritable => Ended::Poll,
         Kind::Close => Ended::Close,
         Kind::Shutdown
-        | Kind::CancelAll
+        | Kind::Cancel
         | Kind::OutQueue
         | Kind::ResetOnClose
         | Kind::Connect
@@ -125,9 +125,9 @@ fn event(kind: Kind, result: i32) -> Event {
         Kind::PollWritable => Event::Polled(done),
         // ENOTCONN: the peer was faster.
         Kind::Shutdown => Event::ShutDown(done),
-        // The number of ops met, ENOENT if none, EALREADY if one is running and will end by itself: all the same to
-        // the caller, who waits for the ends of its ops.
-        Kind::CancelAll => Event::Cancelled,
+        // 0, ENOENT if it is over already, EALREADY if it is running and will end by itself: all the same to the caller,
+        // who waits for the end of the op.
+        Kind::Cancel => Event::Cancelled,
         // The kernel has let go of the descriptor whatever it says; EBADF would be a mistake of ours.
         Kind::Close => Event::Closed(done),
         Kind::OutQueue => Event::OutQueue(u32::try_from(result).map_err(|_| Errno(-result))),
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn single_events_by_result() {
         assert_eq!(event(Kind::PollWritable, 4 | 8), Event::Polled(Ok(())));
-        assert_eq!(event(Kind::CancelAll, -libc::ENOENT), Event::Cancelled);
-        assert_eq!(event(Kind::CancelAll, 3), Event::Cancelled);
+        assert_eq!(event(Kind::Cancel, -libc::ENOENT), Event::Cancelled);
+        assert_eq!(event(Kind::Cancel, 3), Event::Cancelled);
         assert_eq!(event(Kind::OutQueue, 77), Event::OutQueue(Ok(77)));
         assert_eq!(event(Kind::OutQueue, -libc::EINVAL), Event::OutQueue(Err(Errno(libc::EINVAL))));
         let refused = Errno(libc::ECONNREFUSED);

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use io_uring::squeue::Entry;
-use io_uring::types::{CancelBuilder, Fixed};
+use io_uring::types::Fixed;
 use io_uring::{opcode, types};
 
 use super::buffers::GROUP;
@@ -20,10 +20,11 @@ const LINGER_BYTES: u32 = 8;
 const _: () = assert!(size_of::<libc::linger>() == LINGER_BYTES as usize);
 const POLLOUT: u32 = libc::POLLOUT.unsigned_abs() as u32;
 
-/// `address` is a connect's, in memory that outlives the op.
+/// `target` is the `user_data` of what a cancel shall meet; `address` is a connect's, in memory that outlives the op.
 pub(super) fn of(
     op: &Op,
     token: Token,
+    target: u64,
     address: Option<(NonNull<libc::sockaddr>, libc::socklen_t)>,
 ) -> Entry {
     let fixed = types::Fixed(op.slot().index);
@@ -31,7 +32,7 @@ pub(super) fn of(
         Op::Receive { .. } => opcode::RecvMulti::new(fixed, GROUP).build(),
         Op::PollWritable { .. } => opcode::PollAdd::new(fixed, POLLOUT).build(),
         Op::Shutdown { how, .. } => opcode::Shutdown::new(fixed, direction(*how)).build(),
-        Op::CancelAll { .. } => opcode::AsyncCancel2::new(CancelBuilder::fd(fixed).all()).build(),
+        Op::Cancel { .. } => opcode::AsyncCancel::new(target).build(),
         Op::Close { .. } => opcode::Close::new(fixed).build(),
         Op::OutQueue { .. } => opcode::UringCmd16::new(fixed, SIOCOUTQ).build(),
         Op::ResetOnClose { .. } => {

@@ -344,8 +344,9 @@ impl Ring for KernelRing {
         if !self.make_room() {
             return Err(op);
         }
+        let target = self.state.ops.target(&op);
         let token = self.state.ops.insert(&op, key);
-        let entry = entry::of(&op, token, self.state.ops.address(token));
+        let entry = entry::of(&op, token, target, self.state.ops.address(token));
         // SAFETY: it points nowhere, at a static (`entry::NO_LINGER`), or at a connect's address, which `ops`, in `state`,
         // keeps until the op is removed: after its completion, or below, when it was not pushed.
         if unsafe { self.push_entry(&entry) } {

@@ -79,7 +79,7 @@ const LEVELS: [(Level, &str, &str); 6] = [
 const OPCODES: [(u8, &str, &str); 9] = [
     (opcode::Nop::CODE, "IORING_OP_NOP", "5.1"),
     (opcode::PollAdd::CODE, "IORING_OP_POLL_ADD", "5.1"),
-    (opcode::AsyncCancel2::CODE, "IORING_OP_ASYNC_CANCEL", "5.5"),
+    (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL", "5.5"),
     (opcode::Connect::CODE, "IORING_OP_CONNECT", "5.5"),
     (opcode::Read::CODE, "IORING_OP_READ", "5.6"),
     (opcode::Send::CODE, "IORING_OP_SEND", "5.6"),

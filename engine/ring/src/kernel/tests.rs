@@ -1,6 +1,7 @@
 //! What is not to be brought about by the public face.
 
 use super::*;
+use crate::Armed;
 
 const SETUP: Setup = Setup { entries: 8, completions: 16, buffers: 1, buffer_bytes: 64, descriptors: 4 };
 
@@ -28,7 +29,7 @@ fn a_ring_without_its_waker_armed_does_not_sleep() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let slot = ring.install(reader.into()).unwrap();
     for index in 0..SETUP.entries {
-        ring.push(Op::CancelAll { slot }, Key::new(index, 0)).unwrap();
+        ring.push(Op::Cancel { slot, armed: Armed::Poll }, Key::new(index, 0)).unwrap();
     }
     ring.enter(Wait::Forever, &mut out).unwrap();
     assert!(out.is_empty());
@@ -43,8 +44,9 @@ fn a_completion_of_nothing_in_flight_is_counted_in_a_release_and_found_in_a_test
     let mut ring = KernelRing::new(&SETUP).unwrap();
     // An op that nobody knows of: a cancel, which completes at once.
     let stray = entry::of(
-        &Op::CancelAll { slot: Slot { index: 0, generation: 0 } },
-        token::Token::new(token::Kind::CancelAll, 5, 99),
+        &Op::Cancel { slot: Slot { index: 0, generation: 0 }, armed: Armed::Receive },
+        token::Token::new(token::Kind::Cancel, 5, 99),
+        0,
         None,
     );
     // SAFETY: it points nowhere.

@@ -4,10 +4,11 @@
 //! never a pointer. The kernel sees nothing else of an op, the rest (key, slot, address) stays in the table until the
 //! last completion was reaped.
 
+use std::num::NonZeroU32;
 use std::ptr::NonNull;
 
 use super::address::SocketAddress;
-use crate::{Key, Op, Slot};
+use crate::{Armed, Key, Op, Slot};
 
 /// What a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) enum Kind {
     Receive = 1,
     PollWritable,
     Shutdown,
-    CancelAll,
+    Cancel,
     Close,
     OutQueue,
     ResetOnClose,
@@ -35,7 +36,7 @@ impl Kind {
             Op::Receive { .. } => Self::Receive,
             Op::PollWritable { .. } => Self::PollWritable,
             Op::Shutdown { .. } => Self::Shutdown,
-            Op::CancelAll { .. } => Self::CancelAll,
+            Op::Cancel { .. } => Self::Cancel,
             Op::Close { .. } => Self::Close,
             Op::OutQueue { .. } => Self::OutQueue,
             Op::ResetOnClose { .. } => Self::ResetOnClose,
@@ -48,7 +49,7 @@ impl Kind {
             1 => Self::Receive,
             2 => Self::PollWritable,
             3 => Self::Shutdown,
-            4 => Self::CancelAll,
+            4 => Self::Cancel,
             5 => Self::Close,
             6 => Self::OutQueue,
             7 => Self::ResetOnClose,
@@ -97,6 +98,8 @@ pub(super) struct InFlight {
     pub(super) key: Key,
     pub(super) slot: Slot,
     kind: Kind,
+    /// What it is to a cancel.
+    armed: Option<Armed>,
     /// What a connect points at; the table's, so that it outlives the op.
     address: Option<Address>,
 }
@@ -107,6 +110,8 @@ pub(super) struct OpTable {
     places: Vec<Place>,
     free: Vec<u32>,
     len: usize,
+    /// By slot: the indices of what a cancel may want, by [`Armed`].
+    armed: Vec<[Option<NonZeroU32>; 3]>,
 }
 
 #[derive(Debug)]
@@ -127,7 +132,7 @@ impl OpTable {
             Op::Receive { .. }
             | Op::PollWritable { .. }
             | Op::Shutdown { .. }
-            | Op::CancelAll { .. }
+            | Op::Cancel { .. }
             | Op::Close { .. }
             | Op::OutQueue { .. }
             | Op::ResetOnClose { .. } => None,
@@ -137,11 +142,32 @@ impl OpTable {
             // At most 8 kinds of op on 2^20 slots would be usual; 2^32 ops in flight do not fit into memory.
             u32::try_from(self.places.len() - 1).unwrap_or_else(|_| panic!("more than 2^32 ops in flight"))
         });
+        if let Some(armed) = Armed::of(op) {
+            *self.armed(op.slot(), armed) = NonZeroU32::new(index + 1);
+        }
         let place = &mut self.places[index as usize];
         let kind = Kind::of(op);
-        place.op = Some(InFlight { key, slot: op.slot(), kind, address });
+        place.op = Some(InFlight { key, slot: op.slot(), kind, armed: Armed::of(op), address });
         self.len += 1;
         Token::new(kind, place.generation, index)
+    }
+
+    /// The index plus one of what is armed on a slot.
+    fn armed(&mut self, slot: Slot, armed: Armed) -> &mut Option<NonZeroU32> {
+        let index = slot.index as usize;
+        if self.armed.len() <= index {
+            self.armed.resize(index + 1, [None; 3]);
+        }
+        &mut self.armed[index][armed as usize]
+    }
+
+    /// The `user_data` of the op that a cancel shall meet; 0, which no op has, if there is none.
+    pub(super) fn target(&mut self, op: &Op) -> u64 {
+        let Op::Cancel { slot, armed } = *op else { return 0 };
+        let Some(index) = *self.armed(slot, armed) else { return 0 };
+        let index = index.get() - 1;
+        let place = &self.places[index as usize];
+        place.op.as_ref().map_or(0, |op| Token::new(op.kind, place.generation, index).encode())
     }
 
     /// What a connect points at: valid until [`OpTable::remove`], wherever the table itself moves.
@@ -161,10 +187,13 @@ impl OpTable {
     pub(super) fn remove(&mut self, token: Token) {
         assert!(self.get(token).is_some(), "no op in flight for {token:?}");
         let place = &mut self.places[token.index as usize];
-        place.op = None;
+        let over = place.op.take();
         place.generation = (place.generation + 1) & GENERATION_MASK;
         self.len -= 1;
         self.free.push(token.index);
+        if let Some(InFlight { slot, armed: Some(armed), .. }) = over {
+            *self.armed(slot, armed) = None;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ring::{Buffer, Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Slot, Wait};
+use ring::{Armed, Buffer, Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Slot, Wait};
 
 pub(crate) trait World {
     type Ring: Ring;
@@ -159,7 +159,7 @@ impl<R: Ring> Driver<R> {
     /// Ends the armed receive, if there is one, and closes: the order the contract asks for.
     pub(crate) fn close(&mut self, slot: Slot, key: Key, receiving: bool) {
         if receiving {
-            self.push(Op::CancelAll { slot }, key);
+            self.push(Op::Cancel { slot, armed: Armed::Receive }, key);
             let ended = |event: &Event| matches!(event, Event::ReceiveEnded(_));
             assert!(matches!(self.wait_for(key, ended), Event::ReceiveEnded(_)));
             assert_eq!(self.wait_for(key, |event| *event == Event::Cancelled), Event::Cancelled);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use ring::fake::Disturbances;
-use ring::{Buffer, Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Slot, Wait};
+use ring::{Armed, Buffer, Completion, Event, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Slot, Wait};
 
 use crate::fake::Fake;
 use crate::harness::{Peer, World};
@@ -250,7 +250,9 @@ impl<'w, W: World> Run<'w, W> {
     fn cancel(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         if !connection.cancelling {
-            let op = Op::CancelAll { slot: connection.slot };
+            // What is armed; both only where the first has ended, which the callers' loops see to.
+            let armed = if connection.receiving { Armed::Receive } else { Armed::Poll };
+            let op = Op::Cancel { slot: connection.slot, armed };
             connection.cancelling = self.ring.push(op, connection.key).is_ok();
             connection.was_cancelled |= connection.cancelling;
         }

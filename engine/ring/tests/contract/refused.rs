@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use ring::{Errno, Event, KernelRing, Key, Op, Outcome, Ring, Send, SetupError, Wait, probe};
+use ring::{Armed, Errno, Event, KernelRing, Key, Op, Outcome, Ring, Send, SetupError, Wait, probe};
 
 use crate::harness::{Driver, SMALL};
 
@@ -106,7 +106,7 @@ fn a_refused_batch_leaves_nothing_behind() {
         assert_eq!(outcomes, [Outcome::Blocked; 3]);
         drop(borrowed);
         // Four entries are let through: what was taken back, and this.
-        driver.push(Op::CancelAll { slot }, A);
+        driver.push(Op::Cancel { slot, armed: Armed::Poll }, A);
         assert_eq!(driver.next(A), Event::Cancelled);
         expect_nothing_arrived(&mut peer);
         // And it goes on.
@@ -130,7 +130,7 @@ fn ops_queued_before_a_refused_batch_stay_queued() {
         assert_eq!(outcomes, [Outcome::Failed(Errno(libc::EPERM)); 2]);
         assert_eq!(driver.ring.held().ops, 1);
         let b = Key::new(2, 0);
-        driver.push(Op::CancelAll { slot }, b);
+        driver.push(Op::Cancel { slot, armed: Armed::Poll }, b);
         // The poll is submitted first, so it is not met by the cancel: there was room.
         assert_eq!(driver.next(A), Event::Polled(Ok(())));
         assert_eq!(driver.next(b), Event::Cancelled);

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ring::{Event, Held, InstallError, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Shutdown, Wait};
+use ring::{
+    Armed, Event, Held, InstallError, Key, Op, Outcome, ReceiveEnd, Ring, Send, Setup, Shutdown, Wait,
+};
 
 use crate::harness::{Driver, Peer, SMALL, World};
 
@@ -250,10 +252,13 @@ pub(crate) fn a_cancel_ends_what_is_armed<W: World>(world: &W) {
     driver.push(Op::PollWritable { slot }, poll);
     driver.push(Op::Receive { slot: beside }, B);
     driver.enter(Wait::No);
-    driver.push(Op::CancelAll { slot }, cancel);
-    let cancelled = ring::Errno(libc::ECANCELED);
+    // One by one: the other goes on.
+    driver.push(Op::Cancel { slot, armed: Armed::Receive }, cancel);
     assert_eq!(driver.next(A), Event::ReceiveEnded(ReceiveEnd::Cancelled));
-    assert_eq!(driver.next(poll), Event::Polled(Err(cancelled)));
+    assert_eq!(driver.next(cancel), Event::Cancelled);
+    driver.expect_silence(poll);
+    driver.push(Op::Cancel { slot, armed: Armed::Poll }, cancel);
+    assert_eq!(driver.next(poll), Event::Polled(Err(ring::Errno(libc::ECANCELED))));
     assert_eq!(driver.next(cancel), Event::Cancelled);
     driver.expect_silence(A);
     other.write(b"unharmed");
@@ -268,13 +273,18 @@ pub(crate) fn a_cancel_does_not_meet_what_is_pushed_after_it<W: World>(world: &W
     let (descriptor, mut peer) = world.connect_tight();
     let slot = driver.install(descriptor);
     let (taken, _) = fill(&mut driver, slot, &pattern(300_000));
-    let poll = Key::new(3, 0);
+    let (poll, cancel) = (Key::new(3, 0), Key::new(4, 0));
     driver.push(Op::Receive { slot }, A);
-    driver.push(Op::CancelAll { slot }, B);
+    driver.push(Op::Cancel { slot, armed: Armed::Receive }, B);
+    driver.push(Op::Cancel { slot, armed: Armed::Poll }, cancel);
     driver.push(Op::PollWritable { slot }, poll);
     assert_eq!(driver.next(A), Event::ReceiveEnded(ReceiveEnd::Cancelled));
     assert_eq!(driver.next(B), Event::Cancelled);
+    assert_eq!(driver.next(cancel), Event::Cancelled);
     driver.expect_silence(poll);
+    // Nor one of the same kind that took its place.
+    driver.push(Op::Receive { slot }, A);
+    driver.expect_silence(A);
     peer.read_exactly(taken);
     assert_eq!(driver.next(poll), Event::Polled(Ok(())));
 }
@@ -283,7 +293,7 @@ pub(crate) fn a_cancel_of_nothing_is_answered<W: World>(world: &W) {
     let mut driver = Driver::new(world.ring(&SMALL));
     let (descriptor, _peer) = world.connect();
     let slot = driver.install(descriptor);
-    driver.push(Op::CancelAll { slot }, A);
+    driver.push(Op::Cancel { slot, armed: Armed::Receive }, A);
     assert_eq!(driver.next(A), Event::Cancelled);
     driver.close(slot, A, false);
     driver.expect_nothing_held();

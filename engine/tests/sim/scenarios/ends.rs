@@ -62,6 +62,19 @@ fn a_client_that_goes_without_a_word_leaves_nothing() {
     }
 }
 
+/// What a client that leaves costs is its own: no op that the kernel would have to look for among those of all others.
+#[test]
+fn a_client_that_goes_needs_no_cancel() {
+    let mut world = World::new(Plan::calm(), 2);
+    let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
+    world.clients[at].leave();
+    // Its end is reaped and the close pushed; the close is reaped.
+    for _ in 0..2 {
+        world.tick_alone(0).expect("nothing is wrong");
+    }
+    assert_eq!(world.seats[0].load(), 0, "{}", world.state());
+}
+
 #[test]
 fn a_drain_tells_everybody_within_its_time() {
     let mut world = World::new(Plan::calm(), 3);
