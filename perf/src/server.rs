@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    figures::{ratio, real},
+    figures::{grouped, ratio, real, whole},
     machine::{self, ThreadTimes},
     plan::ServerView,
 };
@@ -210,8 +210,9 @@ pub struct ServerUse {
     pub resident_ready_bytes: u64,
     /// Most resident memory seen, bytes.
     pub resident_max_bytes: u64,
-    /// Growth from the first to the last connection, bytes for each.
-    pub resident_per_connection_bytes: f64,
+    /// Growth from the first to the last connection, bytes for each. Not known where the server has had connections
+    /// before: it reuses their memory.
+    pub resident_per_connection_bytes: Option<f64>,
     /// Most memory of all TCP sockets of this machine seen, bytes; both ends of loopback connections are in
     /// it.
     pub tcp_max_bytes: u64,
@@ -238,6 +239,15 @@ pub struct Observed {
     pub tcp_max_bytes: u64,
 }
 
+impl ServerUse {
+    /// Memory of a connection, for people.
+    #[must_use]
+    pub fn memory_of_one(&self) -> String {
+        let bytes = self.resident_per_connection_bytes.map(|bytes| format!("{} B", grouped(whole(bytes))));
+        format!("{} a connection", bytes.as_deref().unwrap_or("n/a"))
+    }
+}
+
 impl Observed {
     /// Keeps the peaks of a snapshot.
     pub fn peak(&mut self, snapshot: &Snapshot) {
@@ -261,6 +271,7 @@ impl Observed {
         let cpu_seconds = real(used.values().sum::<u64>()) / 1e9;
         let threads = used.into_iter().map(|(thread, ns)| (thread, ratio(real(ns) / 1e9, seconds)));
         let growth = self.ready.resident_bytes.saturating_sub(self.before.resident_bytes);
+        let is_fresh = self.before.metrics.sum(HANDED_OVER).is_none_or(|connections| connections == 0.0);
         let shards = self.shards(seconds);
         let own = grown(DELIVERIES);
         let deliveries = if own > 0.0 { own } else { real(received) };
@@ -276,7 +287,8 @@ impl Observed {
             resident_before_bytes: self.before.resident_bytes,
             resident_ready_bytes: self.ready.resident_bytes,
             resident_max_bytes: self.resident_max_bytes,
-            resident_per_connection_bytes: ratio(real(growth), real(connections)),
+            resident_per_connection_bytes: (is_fresh && connections > 0)
+                .then(|| ratio(real(growth), real(connections))),
             tcp_max_bytes: self.tcp_max_bytes,
             spread_percent: spread_percent(&shards),
             shards,
@@ -308,6 +320,7 @@ impl Observed {
     }
 }
 
+const HANDED_OVER: &str = "uringcast_accept_handed_over_total";
 const CONNECTIONS: &str = "uringcast_shard_connections";
 pub(crate) const DELIVERIES: &str = "uringcast_shard_deliveries_total";
 pub(crate) const SENDS: &str = "uringcast_shard_sends_total";
@@ -403,7 +416,14 @@ mod tests {
         let used = observed.sum_up(200, 2_000);
         assert_eq!((used.seconds, used.cpu_seconds, used.deliveries, used.sends), (2.0, 1.0, 2_000.0, 500.0));
         assert_eq!((used.messages_per_send, used.deliveries_per_cpu_second), (4.0, 2_000.0));
-        assert_eq!((used.cpu_seconds_per_million, used.resident_per_connection_bytes), (500.0, 5_000.0));
+        assert_eq!(
+            (used.cpu_seconds_per_million, used.resident_per_connection_bytes),
+            (500.0, Some(5_000.0))
+        );
+        observed.before.metrics.extend(Metrics::read(&format!("{HANDED_OVER} 0\n")));
+        assert_eq!(observed.sum_up(200, 2_000).resident_per_connection_bytes, Some(5_000.0));
+        observed.before.metrics.extend(Metrics::read(&format!("{HANDED_OVER} 200\n")));
+        assert_eq!(observed.sum_up(200, 2_000).resident_per_connection_bytes, None, "memory is reused");
         assert_eq!((used.shards[0].busy, used.shards[1].deliveries), (0.5, 0.0));
         assert!((used.spread_percent - 1.0).abs() < 1e-9);
         assert_eq!(used.resident_max_bytes, 12_000_000);

@@ -74,6 +74,18 @@ fn two_threads_see_the_same() {
     assert_eq!(report.connections.ready, u64::from(CLIENTS));
 }
 
+/// One address has about 28,000 ports to connect from.
+#[test]
+fn clients_come_from_several_addresses_in_turn() {
+    let served = serve(Fault::None);
+    let report = run_against(&served, |plan| (plan.source_addresses, plan.threads) = (3, 2));
+    assert_eq!(report.failures(), [""; 0]);
+    assert_eq!(report.messages.checks, Counts { fresh: all(), ..Counts::default() });
+    let mut peers: Vec<String> = served.peers.try_iter().map(|peer| peer.to_string()).collect();
+    peers.sort();
+    assert_eq!(peers, ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+}
+
 #[test]
 fn a_dropped_message_fails() {
     for seq in [0, 17, MESSAGES - 1] {

@@ -121,7 +121,7 @@ const FIGURES: [(&str, Better, Of); 27] = [
         count(bytes >> 20).filter(|mib| *mib > 0.0)
     }),
     ("memory a connection, B", Better::Less, |run| {
-        run.server.as_ref().map(|server| server.resident_per_connection_bytes).filter(|bytes| *bytes > 0.0)
+        run.server.as_ref()?.resident_per_connection_bytes.filter(|bytes| *bytes > 0.0)
     }),
     ("TCP memory at most, MiB", Better::Less, |run| {
         count(run.server.as_ref()?.tcp_max_bytes >> 20).filter(|mib| *mib > 0.0)

@@ -161,9 +161,9 @@ fn write_server(out: &mut String, server: &ServerUse) -> fmt::Result {
             out,
             "  memory",
             format_args!(
-                "{} MiB at most, {} B a connection; TCP of the machine {} MiB at most",
+                "{} MiB at most, {}; TCP of the machine {} MiB at most",
                 server.resident_max_bytes >> 20,
-                grouped(whole(server.resident_per_connection_bytes)),
+                server.memory_of_one(),
                 server.tcp_max_bytes >> 20
             ),
         )?;

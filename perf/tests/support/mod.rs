@@ -6,10 +6,11 @@
 pub(crate) mod bridge;
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -66,10 +67,12 @@ struct Shared {
     start_ns: Arc<OnceLock<u64>>,
 }
 
-/// Where the server listens, and how many of its close frames were answered. It serves until the process ends.
+/// Where the server listens, how many of its close frames were answered, and where its clients came from. It serves until
+/// the process ends.
 pub(crate) struct Served {
     pub(crate) addr: SocketAddr,
     pub(crate) answers: Arc<AtomicUsize>,
+    pub(crate) peers: mpsc::Receiver<IpAddr>,
 }
 
 /// Starts the server.
@@ -84,14 +87,17 @@ pub(crate) fn serve(fault: Fault) -> Served {
         answers: Arc::clone(&answers),
         start_ns: Arc::default(),
     };
+    let (seen, peers) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (shared, stream) = (shared.clone(), stream.unwrap());
+            // Few tests look.
+            let _ = seen.send(stream.peer_addr().unwrap().ip());
             // A client that leaves early is what some tests are about.
             thread::spawn(move || drop(client(&shared, stream)));
         }
     });
-    Served { addr, answers }
+    Served { addr, answers, peers }
 }
 
 fn client(shared: &Shared, stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {

@@ -173,7 +173,7 @@ fn server(report: &Report) -> Vec<Tile> {
             label: "Memory",
             value: (server.resident_max_bytes >> 20).to_string(),
             unit: "MiB",
-            note: format!("{} B a connection", grouped(whole(server.resident_per_connection_bytes))),
+            note: server.memory_of_one(),
             verdict: Verdict::None,
         });
     }
