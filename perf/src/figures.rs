@@ -1,5 +1,15 @@
 //! Arithmetic and spelling of figures for people.
 
+use std::fmt;
+
+/// What `write` writes.
+pub(crate) fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut text);
+    text
+}
+
 /// A count as a real number; exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn real(count: u64) -> f64 {

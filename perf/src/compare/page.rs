@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Report,
+    figures::written,
     report::page::{
         PLOTS,
         parts::{self, Verdict, cells, escape},
@@ -35,9 +36,7 @@ impl Comparison {
     pub fn page(&self) -> String {
         let reports = self.runs.iter().map(|run| Named { name: &run.name, report: &run.report }).collect();
         let data = serde_json::to_string(&Data { reports }).unwrap_or_default();
-        let mut body = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_body(&mut body);
+        let body = written(|out| self.write_body(out));
         let names: Vec<&str> = self.runs.iter().map(|run| run.name.as_str()).collect();
         write_page(&format!("uringcast bench: {}", names.join(", ")), &body, &data)
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Comparison, Row};
-use crate::figures::{grouped, whole};
+use crate::figures::{grouped, whole, written};
 
 const NAME: usize = 32;
 const VALUE: usize = 14;
@@ -13,9 +13,7 @@ impl Comparison {
     /// The comparison as a table: a column a run, and behind each but the first its ratio to the first.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text);
+        let text = written(|out| self.write_table(out));
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
     }
 

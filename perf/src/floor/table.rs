@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Figure, Floor, SendPrice};
 use crate::{
-    figures::{grouped, time, whole},
+    figures::{grouped, time, whole, written},
     report::table::{row, times_us},
 };
 
@@ -12,10 +12,7 @@ impl Floor {
     /// The floor as a table.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text);
-        text
+        written(|out| self.write_table(out))
     }
 
     fn write_table(&self, out: &mut String) -> fmt::Result {

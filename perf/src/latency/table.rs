@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Bin, Distribution, Report};
 use crate::{
-    figures::{grouped, real, time},
+    figures::{grouped, real, time, written},
     report::table::row,
 };
 
@@ -15,10 +15,7 @@ impl Report {
     /// The report as a table with three histograms.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text);
-        text
+        written(|out| self.write_table(out))
     }
 
     fn write_table(&self, out: &mut String) -> fmt::Result {

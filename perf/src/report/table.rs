@@ -7,7 +7,7 @@ use std::{
 
 use super::{Limit, Report};
 use crate::{
-    figures::{grouped, time, whole},
+    figures::{grouped, time, whole, written},
     histogram::Summary,
     machine,
     server::ServerUse,
@@ -17,10 +17,7 @@ impl Report {
     /// The report as a table of a screenful.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text);
-        text
+        written(|out| self.write_table(out))
     }
 
     fn write_table(&self, out: &mut String) -> fmt::Result {

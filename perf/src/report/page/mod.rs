@@ -13,7 +13,7 @@ use std::fmt::{self, Write};
 pub(crate) use self::configuration::{configuration, machine};
 use self::parts::escape;
 use super::Report;
-use crate::figures::utc;
+use crate::figures::{utc, written};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -83,9 +83,7 @@ impl Report {
     #[must_use]
     pub fn page(&self) -> String {
         let data = serde_json::to_string(self).unwrap_or_default();
-        let mut body = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_body(&mut body);
+        let body = written(|out| self.write_body(out));
         write_page(&format!("uringcast bench, {}", utc(self.begun_unix_ms)), &body, &data)
     }
 
