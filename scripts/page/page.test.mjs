@@ -1,25 +1,12 @@
 // The demo's page in a real browser, against the real server: what a person would look at first.
-//
-// Environment: URINGCAST the binary, CHROMIUM the browser, SHOTS a folder for screenshots.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { SHOTS, URINGCAST, freePort, launch } from "./browser.mjs";
 
-const { URINGCAST, CHROMIUM, SHOTS } = process.env;
 let browser, demo, pageUrl, ports;
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 async function start() {
   const [page, clients, admin] = ports;
@@ -61,10 +48,7 @@ before(async () => {
   ports = [await freePort(), await freePort(), await freePort()];
   pageUrl = `http://127.0.0.1:${ports[0]}/`;
   demo = await start();
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 
 after(async () => {

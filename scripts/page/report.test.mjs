@@ -1,32 +1,18 @@
 // The pages of `uringcast bench --html` and `compare-runs --html` in a real browser: every plot is drawn, in light and dark,
 // wide and narrow, and nothing is fetched.
-//
-// Environment: URINGCAST the binary, CHROMIUM the browser, SHOTS a folder for screenshots.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { chromium } from "playwright-core";
+import { SHOTS, URINGCAST, freePort, launch } from "./browser.mjs";
 
-const { URINGCAST, CHROMIUM, SHOTS } = process.env;
 const run = promisify(execFile);
 let browser, folder;
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 // A server over a mock broker, and two small runs against it.
 async function runs() {
@@ -56,10 +42,7 @@ async function runs() {
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "uringcast-report-"));
   await runs();
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 
 after(async () => {
