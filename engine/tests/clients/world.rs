@@ -135,6 +135,11 @@ impl World {
         }
         let _full = self.bus.turn(self.now.mono_ns);
         self.bus.publish();
+        self.shard_turn();
+    }
+
+    /// The shard alone has a turn, in no time.
+    pub(crate) fn shard_turn(&mut self) {
         let now = self.now;
         self.shard.tick(|| now, Wait::No).unwrap();
     }

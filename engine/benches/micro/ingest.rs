@@ -1,6 +1,5 @@
 //! What a record costs the ingest thread: routing, encoding, appending, publishing. One reader acknowledges everything.
-//!
-//! `cargo bench -p uringcast-engine --bench ingest`; without `--bench` it runs on a tiny input, as a test.
+//! By the clock of the thread's CPU time, so only good for comparing two builds on one quiet machine.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -15,30 +14,18 @@ use engine::{
 };
 use proto::{channel::Template, native::message::Payload, position::Epoch};
 
-fn main() {
-    let tiny = !std::env::args().any(|arg| arg == "--bench");
+use crate::cases::json;
+
+/// Each kind of record, so many of it.
+pub(crate) fn run_all(records: i64) {
     for (name, template, payload, value) in [
         ("256 B JSON, {key}.trade", "{key}.trade", Payload::Json, json(256)),
         ("256 B JSON, one channel", "all", Payload::Json, json(256)),
         ("256 B text", "{key}.trade", Payload::Text, json(256)),
         ("4 KiB JSON", "{key}.trade", Payload::Json, json(4_096)),
     ] {
-        run(name, template, payload, &value, if tiny { 2_000 } else { 4_000_000 });
+        run(name, template, payload, &value, records);
     }
-}
-
-fn json(bytes: usize) -> String {
-    let mut text =
-        String::from(r#"{"symbol":"BTC","side":"buy","price":64012.25,"size":0.125,"seq":123456789"#);
-    for n in 0.. {
-        let field = format!(r#","f{n}":{}.5"#, n * 7_919);
-        if text.len() + field.len() + 1 > bytes {
-            break;
-        }
-        text.push_str(&field);
-    }
-    text.push('}');
-    text
 }
 
 fn run(name: &str, template: &str, payload: Payload, value: &str, records: i64) {
