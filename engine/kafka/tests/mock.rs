@@ -238,6 +238,12 @@ fn seek_and_unassign_leave_nothing_stale() {
     let got = records(&mut consumer, 1);
     assert_eq!((got[0].tag, got[0].offset), (0, 1_999));
     nothing(&mut consumer, Duration::from_millis(200));
+    // Where it stood is stale, too: whoever goes back must not be told that it is ahead.
+    assert_eq!(consumer.position(0), Some(2_000));
+    consumer.seek(0, 1_998).unwrap();
+    assert_eq!(consumer.position(0), None);
+    consumer.seek(0, 1_999).unwrap();
+    assert_eq!(records(&mut consumer, 1)[0].offset, 1_999);
 
     // The same partition again, under another tag.
     consumer.assign("t", 1, 1_998, 5).unwrap();
