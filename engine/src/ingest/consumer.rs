@@ -147,16 +147,12 @@ impl Ingest {
                 self.feed.bus.state(state);
             }
         }
-        for tag in std::mem::take(&mut self.feed.out_of_range) {
-            let part = &self.feed.parts[tag as usize];
-            let topic = Arc::clone(&self.feed.lives[part.life].topic);
-            let asked = self.asks.try_send(Ask::OutOfRange { topic, partition: part.partition });
-            if asked.is_err() {
-                // Asked again with the next round of duties.
-                self.feed.out_of_range.push(tag);
-                break;
-            }
-        }
+        let Feed { out_of_range, parts, lives, .. } = &mut self.feed;
+        hand_over(out_of_range, |tag| {
+            let part = &parts[tag as usize];
+            let topic = Arc::clone(&lives[part.life].topic);
+            self.asks.try_send(Ask::OutOfRange { topic, partition: part.partition }).is_ok()
+        });
         for life in std::mem::take(&mut self.feed.stopped) {
             self.end_parts(life);
         }
@@ -417,5 +413,29 @@ impl Ingest {
         if self.feed.health.set(&Reason::BrokersRefuse, text) {
             error!(reason = text, "the brokers refuse us");
         }
+    }
+}
+
+/// Takes from the front what `send` has room for; the rest waits for the next turn.
+fn hand_over(waiting: &mut Vec<u32>, mut send: impl FnMut(u32) -> bool) {
+    let sent = waiting.iter().take_while(|&&tag| send(tag)).count();
+    waiting.drain(..sent);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A partition that nobody asks about stands still for ever.
+    #[test]
+    fn what_finds_no_room_waits() {
+        let (sender, receiver) = flume::bounded(2);
+        let mut waiting = vec![7, 8, 9, 10];
+        let mut seen = Vec::new();
+        while !waiting.is_empty() {
+            hand_over(&mut waiting, |tag| sender.try_send(tag).is_ok());
+            seen.extend(receiver.try_iter());
+        }
+        assert_eq!(seen, [7, 8, 9, 10]);
     }
 }
