@@ -5,6 +5,9 @@ use ring::{EnterError, Held, Ring, Wait};
 use super::{Idle, Setup, Shard};
 use crate::clock::Now;
 
+/// Longest time that a busy shard's CPU time stays untold.
+const CPU_INTERVAL_NS: u64 = 100_000_000;
+
 /// What a shard still holds when it ends; all zero after an orderly drain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
@@ -29,6 +32,7 @@ pub struct Report {
 pub fn run<R: Ring>(setup: Setup<R::Descriptor>, ring: R) -> Result<Report, EnterError> {
     let mut shard = Shard::new(setup, ring, Now::read());
     let mut wait = Wait::No;
+    let mut cpu = CpuTime::default();
     loop {
         shard.tick(Now::read, wait)?;
         wait = match shard.idle() {
@@ -36,9 +40,26 @@ pub fn run<R: Ring>(setup: Setup<R::Descriptor>, ring: R) -> Result<Report, Ente
             Idle::Sleep(wait) => wait,
             Idle::Ended => return Ok(shard.report()),
         };
-        if wait != Wait::No {
+        if cpu.is_due(shard.now.mono_ns, wait != Wait::No) {
             shard.metrics.cpu_ns.set(ring::thread_cpu_ns());
         }
+    }
+}
+
+/// When to ask the kernel for the thread's CPU time, which is a system call: before each sleep, so that a sleeping
+/// shard's is exact, and now and then by a shard that is too busy to sleep.
+#[derive(Debug, Default)]
+struct CpuTime {
+    asked_ns: u64,
+}
+
+impl CpuTime {
+    fn is_due(&mut self, now_ns: u64, sleeps: bool) -> bool {
+        let due = sleeps || now_ns.saturating_sub(self.asked_ns) >= CPU_INTERVAL_NS;
+        if due {
+            self.asked_ns = now_ns;
+        }
+        due
     }
 }
 
@@ -60,5 +81,19 @@ impl<R: Ring> Shard<R> {
             incomplete_bytes: self.incomplete_bytes,
             own_bytes: self.connections.iter().map(|client| client.own.len()).sum(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_never_sleeps_tells_its_cpu_time_all_the_same() {
+        let mut cpu = CpuTime::default();
+        let turns_ns = (0..10_000).map(|turn| 5_000_000_000 + turn * 100_000);
+        let told = turns_ns.filter(|&now_ns| cpu.is_due(now_ns, false)).count();
+        assert_eq!(told, 10, "in a second of turns");
+        assert!(cpu.is_due(6_000_000_001, true) && cpu.is_due(6_000_000_002, true), "before each sleep");
     }
 }
