@@ -333,7 +333,11 @@ impl Ingest {
         }
         let next = self.feed.bus.next_offset(self.feed.parts[tag as usize].source);
         match self.consumer.seek(tag, next) {
-            Ok(()) => self.feed.parts[tag as usize].state = PartitionState::Reading,
+            Ok(()) => {
+                let part = &mut self.feed.parts[tag as usize];
+                part.state = PartitionState::Reading;
+                self.feed.bus.note(part.source, part.state, None);
+            }
             Err(error) => {
                 error!(topic, partition, %error, "the consumer does not go on at another offset; asked again");
                 self.feed.out_of_range.push(tag);

@@ -139,6 +139,7 @@ impl Feed {
                 let part = &mut self.parts[tag as usize];
                 if part.state == PartitionState::Reading {
                     part.state = PartitionState::OutOfRange;
+                    self.bus.note(part.source, part.state, None);
                     let (topic, partition) = (&self.lives[part.life].topic, part.partition);
                     let next = self.bus.next_offset(part.source);
                     info!(topic = &**topic, partition, next, reason = text, "offset out of range");

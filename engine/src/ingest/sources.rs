@@ -138,10 +138,12 @@ impl Sources {
 
     /// Another source takes the place of one whose log was cut at `at`; what it had up to `to` is void.
     pub(super) fn cut(&mut self, source: SourceNumber, at: i64, to: i64) -> SourceNumber {
-        let SourceState { topic, partition, next, .. } = *self.source(source);
+        let SourceState { topic, partition, next, state, .. } = *self.source(source);
         // It moves no more.
         self.source_mut(source).placed = next;
         let by = self.add_source(topic, partition, UNKNOWN);
+        // The consumer does with the partition what it did before; where it ends now is yet to be told.
+        self.source_mut(by).state = state;
         self.catalog.sources[source as usize].cut = Some(Cut { at, to, by });
         self.catalog.sources[by as usize].replaces = Some(source);
         by

@@ -34,6 +34,12 @@ fn partitions_are_told_as_they_are() {
     let first = PartitionFacts { next: 12, end: 12, ..first };
     assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second], "the end was told earlier");
 
+    // A log that was cut is read as before.
+    world.bus.note(read, PartitionState::Reading, Some(12));
+    world.bus.cut(read, 2);
+    let first = PartitionFacts { state: PartitionState::Reading, first: 2, next: 2, end: -1 };
+    assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second]);
+
     // A later life of the topic has its own.
     world.bus.retire(topic, &[]);
     let topic = world.bus.add_topic("t", Epoch::of("cluster", b"t2"));
