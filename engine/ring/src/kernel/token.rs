@@ -249,4 +249,25 @@ mod tests {
         assert_eq!(ops.get(Token { kind: Kind::Close, ..new }), None);
         assert_eq!(ops.len(), 1);
     }
+
+    #[test]
+    fn a_cancel_is_for_what_is_armed_now_or_for_nothing() {
+        let mut ops = OpTable::default();
+        let slot = Slot { index: 3, generation: 1 };
+        let other = Slot { index: 9, generation: 0 };
+        let cancel = |slot, armed| Op::Cancel { slot, armed };
+        assert_eq!(ops.target(&cancel(slot, Armed::Receive)), 0, "no slot was ever used");
+        let old = ops.insert(&Op::Receive { slot }, Key::new(1, 1));
+        assert_eq!(ops.target(&cancel(slot, Armed::Receive)), old.encode());
+        assert_eq!(ops.target(&cancel(slot, Armed::Poll)), 0);
+        assert_eq!(ops.target(&cancel(other, Armed::Receive)), 0);
+        ops.remove(old);
+        assert_eq!(ops.target(&cancel(slot, Armed::Receive)), 0, "it is over");
+        // Its place in the table goes to an op of another slot, and it is armed again elsewhere.
+        let poll = ops.insert(&Op::PollWritable { slot: other }, Key::new(2, 1));
+        let new = ops.insert(&Op::Receive { slot }, Key::new(1, 1));
+        assert_eq!(poll.index, old.index);
+        assert_eq!(ops.target(&cancel(slot, Armed::Receive)), new.encode());
+        assert_eq!(ops.target(&cancel(other, Armed::Poll)), poll.encode());
+    }
 }
