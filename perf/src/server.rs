@@ -140,7 +140,7 @@ impl Metrics {
 /// The body that the admin listener at `HOST:PORT` answers with; waits 5 s at most for each part of it.
 ///
 /// # Errors
-/// [`Error::Server`] with what failed, an answer other than 200 too.
+/// [`Error::Server`] with what failed; of an answer other than 200 its status and the first line of its body.
 pub fn get(admin: &str, path: &str) -> Result<String, Error> {
     let fail = |what: String| Error::Server(format!("http://{admin}{path}: {what}"));
     let addr = admin
@@ -154,7 +154,8 @@ pub fn get(admin: &str, path: &str) -> Result<String, Error> {
     };
     let status = head.lines().next().unwrap_or_default();
     if status.split(' ').nth(1) != Some("200") {
-        return Err(fail(status.to_owned()));
+        let reason = body.lines().next().unwrap_or_default();
+        return Err(fail(format!("{status}: {reason}").trim_end_matches(": ").to_owned()));
     }
     Ok(body.to_owned())
 }
@@ -368,7 +369,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = listener.local_addr().unwrap().to_string();
         let server = std::thread::spawn(move || {
-            for (status, body) in [("200 OK", TEXT), ("503 Service Unavailable", "")] {
+            for (status, body) in [("200 OK", TEXT), ("503 Service Unavailable", "no room\nmore")] {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut request = [0; 512];
                 let len = stream.read(&mut request).unwrap();
@@ -377,7 +378,8 @@ mod tests {
             }
         });
         assert_eq!(Metrics::fetch(&admin).unwrap(), Metrics::read(TEXT));
-        assert!(Metrics::fetch(&admin).unwrap_err().to_string().contains("503"));
+        let refused = Metrics::fetch(&admin).unwrap_err().to_string();
+        assert!(refused.ends_with("503 Service Unavailable: no room"), "{refused}");
         server.join().unwrap();
         assert!(matches!(Metrics::fetch(&admin), Err(Error::Server(_))), "nobody listens there any more");
     }

@@ -112,9 +112,14 @@ fn write_channel(out: &mut String, channel: &ChannelBody) -> fmt::Result {
 fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { out.extend(c.escape_debug()) } else { out.push(c) }
+        if c.is_control() || turns_the_line(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// Explicit directions of text, which would show the rest of a line in another order (UAX #9, 2.).
+const fn turns_the_line(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -156,6 +161,12 @@ counted    lagged 4, no_key 3 (all topics, since the start)
 No reason was found why a record would not arrive.
 ";
         assert_eq!(text(&found), expected);
+    }
+
+    #[test]
+    fn what_would_turn_a_line_is_written_out() {
+        assert_eq!(shown("price\u{202e}CTB\u{2066} ümläut"), "price\\u{202e}CTB\\u{2066} ümläut");
+        assert_eq!(shown("\n\u{7f}"), "\\u{a}\\u{7f}");
     }
 
     #[test]
