@@ -106,19 +106,11 @@ fn config(args: Args) -> Result<Config, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Only {
-        #[command(flatten)]
-        args: Args,
-    }
 
     #[test]
     fn settings_reach_the_engine_and_odd_ones_are_refused() {
-        let parsed = |argv: &[&str]| config(Only::parse_from(std::iter::once(&"echo").chain(argv)).args);
+        let parsed = |argv: &[&str]| config(crate::testing::parse(argv).unwrap());
         let echo = parsed(&["--max-message", "1MiB", "--shards", "2", "--max-connections", "9"]).unwrap();
         assert_eq!((echo.service, echo.shards, echo.limits.connections), (Service::Echo, 2, 9));
         assert_eq!(echo.limits.client_message_bytes, 1 << 20);

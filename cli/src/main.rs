@@ -15,6 +15,8 @@ mod explain;
 mod one_dash;
 mod produce;
 mod serve;
+#[cfg(test)]
+mod testing;
 
 /// The commands. Each has a module with `Args` and `pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode>`.
 #[derive(Debug, Subcommand)]

@@ -44,22 +44,13 @@ fn read(file: &Path) -> anyhow::Result<Run> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::testing::parse;
 
     #[test]
     fn two_files_at_least() {
-        assert!(Cli::try_parse_from(["compare-runs", "a.json"]).is_err());
-        let args = Cli::try_parse_from(["compare-runs", "a.json", "b.json", "c.json", "--html", "x.html"])
-            .unwrap()
-            .args;
+        assert!(parse::<Args>(["a.json"]).is_err());
+        let args: Args = parse(["a.json", "b.json", "c.json", "--html", "x.html"]).unwrap();
         assert_eq!((args.files.len(), args.html), (3, Some("x.html".into())));
     }
 

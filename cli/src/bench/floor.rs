@@ -73,20 +73,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
         let Args { core, other_core, connections, size, step, repeats, json } =
-            Cli::parse_from(["floor"]).args;
+            crate::testing::parse([""; 0]).unwrap();
         let plan = Plan { connections, frame_bytes: size, core, other_core, step, repeats };
         assert_eq!((plan, json), (Plan::default(), None));
     }

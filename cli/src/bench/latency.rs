@@ -103,22 +103,11 @@ fn plan(args: &Args) -> Result<Plan, perf::Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
 
     #[test]
     fn the_channel_comes_from_topic_key_and_template() {
-        let plan = |words: &str| {
-            let words = std::iter::once("latency").chain(words.split_whitespace());
-            plan(&Cli::try_parse_from(words).unwrap().args)
-        };
+        let plan = |words: &'static str| plan(&crate::testing::parse(words.split_whitespace()).unwrap());
         let usual = plan("").unwrap();
         assert_eq!(
             (usual.channel.as_str(), usual.count, usual.interval),

@@ -379,18 +379,10 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
-
     fn parse(words: &str) -> Result<Args, clap::Error> {
-        Cli::try_parse_from(std::iter::once("bench").chain(words.split_whitespace())).map(|cli| cli.args)
+        crate::testing::parse(words.split_whitespace())
     }
 
     #[test]

@@ -99,20 +99,13 @@ fn header(text: &str) -> Result<String, String> {
 mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
-    use clap::Parser;
     use engine::admin::explain::Asked;
 
     use super::*;
 
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
-
     fn parse(words: &[&[u8]]) -> Result<Args, clap::Error> {
         let words = words.iter().map(|word| OsString::from_vec(word.to_vec()));
-        Ok(Cli::try_parse_from(std::iter::once("explain".into()).chain(words))?.args)
+        crate::testing::parse(words)
     }
 
     #[test]

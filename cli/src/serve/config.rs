@@ -91,18 +91,11 @@ fn limits(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Only {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::testing::parse;
 
     fn parsed(argv: &[&str]) -> Config {
-        config(Only::parse_from(std::iter::once(&"serve").chain(argv)).args).unwrap()
+        config(parse(argv).unwrap()).unwrap()
     }
 
     #[test]
@@ -135,8 +128,8 @@ mod tests {
             (&["--slab-large-frame", "5MiB"], "large frames"),
         ];
         for (argv, said) in cases {
-            let argv = ["serve", "--route", "t={key}"].iter().chain(argv);
-            let error = config(Only::parse_from(argv).args).unwrap_err();
+            let argv = ["--route", "t={key}"].iter().chain(argv);
+            let error = config(parse(argv).unwrap()).unwrap_err();
             assert!(error.contains(said), "{said}: {error}");
         }
     }
@@ -150,7 +143,7 @@ mod tests {
 
     #[test]
     fn typed_routes_replace_the_files() {
-        let mut args = Only::parse_from(["serve"]).args;
+        let mut args: Args = parse([""; 0]).unwrap();
         assert!(config(args.clone()).unwrap_err().contains("no route"));
         args.file_routes = vec![super::super::values::route("filed={key}").unwrap()];
         assert_eq!(config(args.clone()).unwrap().routes[0].topic, "filed");
