@@ -13,7 +13,7 @@ use crate::native::{self, Batch, Partition, Queue, TopicHandle, partition_number
 use crate::record::Delivery;
 use crate::wake::{EventFd, Waker};
 use crate::watch::SharedWatch;
-use crate::{BrokerEvent, Error, Lookup, Settings, Topic, TopicError};
+use crate::{Ask, BrokerEvent, Error, Flow, Lookup, Read, Settings, Topic, TopicError, Wanted};
 
 /// While no broker is connected, how often [`Consumer::events`] asks whether one is back, and how long it waits for
 /// the answer: librdkafka tells when the last connection breaks, and not when one stands again.
@@ -182,6 +182,14 @@ impl Consumer {
     ///
     /// If `on` panics, its delivery is gone and the next call goes on with the one after it.
     pub fn drain(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>)) -> usize {
+        self.drain_while(max, &mut |delivery| {
+            on(delivery);
+            Flow::Next
+        })
+    }
+
+    /// See [`Read::drain`].
+    fn drain_while(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
         let mut done = 0;
         while done < max {
             let mut more = true;
@@ -195,7 +203,10 @@ impl Consumer {
                 // None: unassigned since it was fetched.
                 let Some(tag) = self.tag_of(message.partition()) else { continue };
                 let Some(delivery) = Delivery::of(&message, tag) else { continue };
-                on(delivery);
+                if on(delivery) == Flow::Again {
+                    self.batch.put_back(message);
+                    return done;
+                }
                 done += 1;
             }
             if !more {
@@ -313,6 +324,59 @@ impl Consumer {
     }
 }
 
+impl Read for Consumer {
+    fn assign(&mut self, topic: &str, partition: u32, offset: i64, tag: u32) -> Result<(), Error> {
+        Self::assign(self, topic, partition, offset, tag)
+    }
+
+    fn unassign(&mut self, tag: u32) -> Result<(), Error> {
+        Self::unassign(self, tag)
+    }
+
+    fn seek(&mut self, tag: u32, offset: i64) -> Result<(), Error> {
+        Self::seek(self, tag, offset)
+    }
+
+    fn drain(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
+        self.drain_while(max, on)
+    }
+
+    fn position(&self, tag: u32) -> Option<i64> {
+        Self::position(self, tag)
+    }
+
+    fn end(&self, tag: u32) -> Option<i64> {
+        Self::end(self, tag)
+    }
+
+    fn news(&mut self) -> Vec<BrokerEvent> {
+        Self::news(self)
+    }
+}
+
+/// A consumer that only asks.
+impl Ask for Consumer {
+    fn cluster_id(&self, timeout: Duration) -> Result<Option<String>, Error> {
+        Ask::cluster_id(&self.lookup(), timeout)
+    }
+
+    fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
+        self.lookup().topic(name, timeout)
+    }
+
+    fn offsets(&self, wanted: &[Wanted<'_>], timeout: Duration) -> Vec<Result<i64, Error>> {
+        self.lookup().offsets(wanted, timeout)
+    }
+
+    fn probe(&self, timeout: Duration) -> bool {
+        self.lookup().probe(timeout)
+    }
+
+    fn news(&mut self) -> Vec<BrokerEvent> {
+        Self::news(self)
+    }
+}
+
 /// Negative offsets are orders to librdkafka ("beginning", "stored"), which we never give.
 fn checked(offset: i64) -> Result<i64, Error> {
     if offset >= 0 { Ok(offset) } else { Err(Error::Client(format!("offset {offset} is negative"))) }
@@ -349,7 +413,12 @@ mod tests {
                 Delivery::Record(record) => {
                     got.entry(record.tag).or_insert_with(Vec::new).push(record.offset);
                 }
-                Delivery::OffsetOutOfRange { .. } | Delivery::Error { .. } => panic!("{delivery:?}"),
+                other @ (Delivery::OffsetOutOfRange { .. }
+                | Delivery::Truncated { .. }
+                | Delivery::Skipped { .. }
+                | Delivery::Refused { .. }
+                | Delivery::Doubt { .. }
+                | Delivery::Error { .. }) => panic!("{other:?}"),
             });
         }
         got

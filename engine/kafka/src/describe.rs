@@ -190,8 +190,8 @@ unsafe fn read_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<T
     // SAFETY: the id belongs to the topic.
     let id = unsafe { read_id(id) };
     // SAFETY: the topic is alive.
-    let partitions = unsafe { read_partitions(topic) };
-    Ok(Topic { partitions, id })
+    let (partitions, leaderless) = unsafe { read_partitions(topic) };
+    Ok(Topic { partitions, leaderless, id })
 }
 
 /// # Safety
@@ -215,11 +215,11 @@ unsafe fn read_id(id: *const sys::rd_kafka_Uuid_t) -> Option<TopicId> {
 /// # Safety
 ///
 /// `topic` must be alive.
-unsafe fn read_partitions(topic: *const sys::rd_kafka_TopicDescription_t) -> Vec<u32> {
+unsafe fn read_partitions(topic: *const sys::rd_kafka_TopicDescription_t) -> (Vec<u32>, Vec<u32>) {
     let mut count = 0;
     // SAFETY: the topic is alive.
     let list = unsafe { sys::rd_kafka_TopicDescription_partitions(topic, &raw mut count) };
-    let mut numbers = Vec::with_capacity(count);
+    let (mut numbers, mut leaderless) = (Vec::with_capacity(count), Vec::new());
     for index in 0..count {
         // SAFETY: the list has `count` pointers.
         let place = unsafe { list.add(index) };
@@ -227,8 +227,15 @@ unsafe fn read_partitions(topic: *const sys::rd_kafka_TopicDescription_t) -> Vec
         let partition = unsafe { place.read() };
         // SAFETY: it belongs to the topic.
         let number = unsafe { sys::rd_kafka_TopicPartitionInfo_partition(partition) };
-        numbers.extend(u32::try_from(number));
+        let Ok(number) = u32::try_from(number) else { continue };
+        numbers.push(number);
+        // SAFETY: the partition is alive.
+        let leader = unsafe { sys::rd_kafka_TopicPartitionInfo_leader(partition) };
+        if leader.is_null() {
+            leaderless.push(number);
+        }
     }
     numbers.sort_unstable();
-    numbers
+    leaderless.sort_unstable();
+    (numbers, leaderless)
 }

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::clock::now;
 use crate::describe::describe;
 use crate::native::{partition_number, topic_name};
-use crate::{Error, TopicError};
+use crate::{Ask, At, Error, TopicError, Wanted};
 
 /// A topic's identity within its cluster: a topic made anew under the same name has another one (KIP-516).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ impl fmt::Debug for TopicId {
 pub struct Topic {
     /// Partition numbers, ascending.
     pub partitions: Vec<u32>,
+    /// Those of them without a leader, ascending.
+    pub leaderless: Vec<u32>,
     /// None only where brokers have no topic ids (before Kafka 2.8).
     pub id: Option<TopicId>,
 }
@@ -119,6 +121,34 @@ impl Lookup {
             Offset::Offset(offset) => offset,
             Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => end,
         })
+    }
+}
+
+impl Ask for Lookup {
+    fn cluster_id(&self, timeout: Duration) -> Result<Option<String>, Error> {
+        Self::cluster_id(self, timeout)
+            .map(Some)
+            .ok_or_else(|| Error::Unreachable("no broker answers".to_owned()))
+    }
+
+    fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
+        Self::topic(self, name, timeout)
+    }
+
+    fn offsets(&self, wanted: &[Wanted<'_>], timeout: Duration) -> Vec<Result<i64, Error>> {
+        let one = |wanted: &Wanted<'_>| {
+            let Wanted { topic, partition, at } = *wanted;
+            match at {
+                At::Start => Ok(self.watermarks(topic, partition, timeout)?.0),
+                At::Stable | At::End => Ok(self.watermarks(topic, partition, timeout)?.1),
+                At::Time(ts_ms) => self.offset_for_time(topic, partition, ts_ms, timeout),
+            }
+        };
+        wanted.iter().map(one).collect()
+    }
+
+    fn probe(&self, timeout: Duration) -> bool {
+        Self::probe(self, timeout)
     }
 }
 

@@ -132,6 +132,14 @@ impl Batch {
         NonNull::new(raw).map(Message)
     }
 
+    /// Puts back the message that was taken last: it is the next again.
+    pub(crate) fn put_back(&mut self, message: Message) {
+        debug_assert!(self.next > 0, "only what was taken is put back");
+        self.next -= 1;
+        self.messages[self.next] = message.raw();
+        std::mem::forget(message);
+    }
+
     /// Destroys what is left of one partition.
     pub(crate) fn discard(&mut self, of: Partition) {
         let mut kept = self.next;

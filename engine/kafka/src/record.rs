@@ -44,8 +44,42 @@ pub enum Delivery<'a> {
         /// librdkafka's words.
         text: &'a str,
     },
-    /// Another trouble of one partition, such as no right to read it or a batch that cannot be read. librdkafka goes
-    /// on trying by itself. (A partition that is not there comes as [`crate::BrokerEvent::Other`].)
+    /// The leader's log parts from ours below the offset that is due (KIP-320): what was read from `at` on is void, and
+    /// other records take its offsets. Nothing more comes for the tag until [`crate::Consumer::seek`].
+    Truncated {
+        /// The partition's tag.
+        tag: u32,
+        /// The first void offset; none if it is not told: all that was read may be void.
+        at: Option<i64>,
+        /// librdkafka's words.
+        text: &'a str,
+    },
+    /// librdkafka could not read what it fetched and left it out: what it delivers next for the tag lies behind it.
+    Skipped {
+        /// The partition's tag.
+        tag: u32,
+        /// The first offset that is left out; negative if librdkafka does not tell.
+        offset: i64,
+        /// librdkafka's words.
+        text: &'a str,
+    },
+    /// The broker refuses to let us read the partition. librdkafka goes on trying.
+    Refused {
+        /// The partition's tag.
+        tag: u32,
+        /// librdkafka's words.
+        text: &'a str,
+    },
+    /// The topic's id, or the partition's leader, is not the one it was: what is delivered for the tag from now on may be
+    /// of another life of the topic. Comes before any record that was fetched after the change.
+    Doubt {
+        /// The partition's tag.
+        tag: u32,
+        /// What was seen.
+        text: &'a str,
+    },
+    /// Another trouble of one partition. librdkafka goes on trying by itself. (A partition that is not there comes as
+    /// [`crate::BrokerEvent::Other`].)
     Error {
         /// The partition's tag.
         tag: u32,
@@ -68,7 +102,7 @@ impl<'a> Delivery<'a> {
                 ts_ms: message.timestamp_ms(),
                 key: message.key(),
                 value: message.value(),
-                headers: Headers { message: message.raw(), _message: PhantomData },
+                headers: Headers(Origin::Message(message.raw(), PhantomData)),
             })),
             RESET | OUT_OF_RANGE => {
                 Some(Self::OffsetOutOfRange { tag, offset: message.offset(), text: message.error_text() })
@@ -81,21 +115,38 @@ impl<'a> Delivery<'a> {
 
 /// A record's headers, read in place.
 #[derive(Debug, Clone, Copy)]
-pub struct Headers<'a> {
-    message: *const sys::rd_kafka_message_t,
-    _message: PhantomData<&'a Message>,
+pub struct Headers<'a>(Origin<'a>);
+
+/// Where headers are read from.
+#[derive(Debug, Clone, Copy)]
+enum Origin<'a> {
+    Message(*const sys::rd_kafka_message_t, PhantomData<&'a Message>),
+    List(&'a [(&'a str, Option<&'a [u8]>)]),
 }
 
 impl<'a> Headers<'a> {
+    /// Headers that do not come from librdkafka: what a modelled Kafka hands out.
+    #[must_use]
+    pub fn of(list: &'a [(&'a str, Option<&'a [u8]>)]) -> Self {
+        Self(Origin::List(list))
+    }
+
     /// Names and values in the record's order; a name may come again, a null value is None. A header whose name is
     /// not UTF-8 is left out.
     #[must_use]
     pub fn iter(&self) -> HeaderIter<'a> {
-        let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive for 'a. It may parse and keep its headers now; only this thread sees it, since
-        // the raw pointer makes `Headers` neither Send nor Sync. Its errors (none, not readable) leave a null.
-        unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
-        HeaderIter { headers, next: 0, _message: PhantomData }
+        let from = match self.0 {
+            Origin::List(list) => HeadersFrom::List(list.iter()),
+            Origin::Message(message, _) => {
+                let mut headers = ptr::null_mut();
+                // SAFETY: the message is alive for 'a. It may parse and keep its headers now; only this thread sees it,
+                // since the raw pointer makes `Headers` neither Send nor Sync. Its errors (none, not readable) leave a
+                // null.
+                unsafe { sys::rd_kafka_message_headers(message, &raw mut headers) };
+                HeadersFrom::Message(NativeHeaders { headers, next: 0, _message: PhantomData })
+            }
+        };
+        HeaderIter(from)
     }
 }
 
@@ -110,16 +161,34 @@ impl<'a> IntoIterator for Headers<'a> {
 
 /// See [`Headers::iter`].
 #[derive(Debug)]
-pub struct HeaderIter<'a> {
-    headers: *const sys::rd_kafka_headers_t,
-    next: usize,
-    _message: PhantomData<&'a Message>,
+pub struct HeaderIter<'a>(HeadersFrom<'a>);
+
+#[derive(Debug)]
+enum HeadersFrom<'a> {
+    Message(NativeHeaders<'a>),
+    List(std::slice::Iter<'a, (&'a str, Option<&'a [u8]>)>),
 }
 
 impl<'a> Iterator for HeaderIter<'a> {
     type Item = (&'a str, Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            HeadersFrom::Message(headers) => headers.next(),
+            HeadersFrom::List(list) => list.next().copied(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NativeHeaders<'a> {
+    headers: *const sys::rd_kafka_headers_t,
+    next: usize,
+    _message: PhantomData<&'a Message>,
+}
+
+impl<'a> NativeHeaders<'a> {
+    fn next(&mut self) -> Option<(&'a str, Option<&'a [u8]>)> {
         if self.headers.is_null() {
             return None;
         }

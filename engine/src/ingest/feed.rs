@@ -135,7 +135,7 @@ impl Feed {
         }
         match delivery {
             Delivery::Record(record) => self.take_record(&record),
-            Delivery::OffsetOutOfRange { tag, text, .. } => {
+            Delivery::OffsetOutOfRange { tag, text, .. } | Delivery::Truncated { tag, text, .. } => {
                 let part = &mut self.parts[tag as usize];
                 if part.state == PartitionState::Reading {
                     part.state = PartitionState::OutOfRange;
@@ -146,7 +146,10 @@ impl Feed {
                     self.out_of_range.push(tag);
                 }
             }
-            Delivery::Error { tag, text } => {
+            Delivery::Error { tag, text }
+            | Delivery::Skipped { tag, text, .. }
+            | Delivery::Refused { tag, text }
+            | Delivery::Doubt { tag, text } => {
                 let part = &mut self.parts[tag as usize];
                 if !part.troubled {
                     part.troubled = true;

@@ -78,7 +78,11 @@ mod tests {
     use super::*;
 
     fn found(id: Option<u8>, partitions: u32) -> Topic {
-        Topic { partitions: (0..partitions).collect(), id: id.map(|byte| TopicId([byte; 16])) }
+        Topic {
+            partitions: (0..partitions).collect(),
+            leaderless: Vec::new(),
+            id: id.map(|byte| TopicId([byte; 16])),
+        }
     }
 
     fn known(id: Option<u8>, partitions: u32) -> Watched {

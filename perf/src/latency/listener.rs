@@ -76,7 +76,12 @@ impl Listener {
                 Delivery::Record(record) => {
                     self.note(&mut arrivals, record.value.unwrap_or_default(), self.clock.now_ns());
                 }
-                Delivery::OffsetOutOfRange { text, .. } | Delivery::Error { text, .. } => {
+                Delivery::OffsetOutOfRange { text, .. }
+                | Delivery::Truncated { text, .. }
+                | Delivery::Skipped { text, .. }
+                | Delivery::Refused { text, .. }
+                | Delivery::Doubt { text, .. }
+                | Delivery::Error { text, .. } => {
                     trouble = Some(Error::Kafka(text.to_owned()));
                 }
             });

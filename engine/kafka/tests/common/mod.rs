@@ -42,7 +42,11 @@ impl Got {
                     .collect(),
             }),
             Delivery::OffsetOutOfRange { tag, offset, .. } => Self::OutOfRange { tag, offset },
-            Delivery::Error { tag, text } => Self::Error { tag, text: text.to_owned() },
+            Delivery::Error { tag, text }
+            | Delivery::Truncated { tag, text, .. }
+            | Delivery::Skipped { tag, text, .. }
+            | Delivery::Refused { tag, text }
+            | Delivery::Doubt { tag, text } => Self::Error { tag, text: text.to_owned() },
         }
     }
 }
