@@ -13,6 +13,17 @@ pub type SourceNumber = u32;
 /// Number of a [`Topic`] in the catalog.
 pub type TopicNumber = u32;
 
+/// Where a partition is first read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At this offset.
+    At(i64),
+    /// At its beginning; the offset is told later.
+    Beginning,
+    /// Not known yet; told later.
+    Unresolved,
+}
+
 /// One partition of one life of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
@@ -20,6 +31,8 @@ pub struct Source {
     pub topic: TopicNumber,
     /// Its partition number in Kafka.
     pub partition: u32,
+    /// It is read from its beginning.
+    pub from_start: bool,
     /// The source whose place it took, where the partition's log was cut.
     pub replaces: Option<SourceNumber>,
     /// The end it came to, if its log was cut.
@@ -77,7 +90,8 @@ impl Catalog {
     }
 
     /// The topic-wide position of a topic: the next offset of every partition, from next offsets by source
-    /// (as `positions_at` gives them; what is absent or negative is unknown).
+    /// (as `positions_at` gives them; what is absent or negative is unknown). A partition that is read from its beginning
+    /// stands there with 0 until more is known, any other as unresolved (-1): never is one left out.
     #[must_use]
     pub fn vector(&self, topic: TopicNumber, next_offsets: &[i64]) -> Vector {
         let topic = &self.topics[topic as usize];
@@ -103,6 +117,7 @@ impl Catalog {
         loop {
             match (known(source, next_offsets), self.sources[source as usize].replaces) {
                 (..0, Some(earlier)) => source = earlier,
+                (..0, None) if self.sources[source as usize].from_start => return 0,
                 (next, _) => return next,
             }
         }

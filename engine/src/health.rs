@@ -2,7 +2,8 @@
 //!
 //! Any thread sets and clears reasons; nobody waits for anybody (the set is small and changes rarely, so a change copies
 //! it). A reason makes the server *degraded*: it keeps its clients, who may be behind. *Ready* is something else: it
-//! comes once, when the start positions of all topics are known, for before that a client could miss what is produced.
+//! comes once, when the brokers answer and the state of every partition is known: a partition whose start is not to be had is
+//! a reason, and costs the others nothing.
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +25,14 @@ pub enum Reason {
     BrokersRefuse,
     /// A topic that a route names is not there. It is picked up when it is created.
     TopicUnknown(Arc<str>),
-    /// The brokers do not let us look at a topic, or it has no leader.
+    /// The brokers do not let us look at a topic.
     TopicRefused(Arc<str>),
+    /// Partitions of a topic have no leader, or theirs does not answer.
+    PartitionLeaderless(Arc<str>),
+    /// The brokers do not let us read a topic's partitions.
+    ReadRefused(Arc<str>),
+    /// An open transaction holds back what comes behind it.
+    TransactionOpen(Arc<str>),
     /// A value above the limit stopped a topic whose route says so.
     TopicStopped(Arc<str>),
     /// Ingest has been waiting for a shard's acknowledgement for longer than a second.
@@ -41,6 +48,9 @@ impl Reason {
             Self::BrokersRefuse => "brokers_refuse",
             Self::TopicUnknown(_) => "topic_unknown",
             Self::TopicRefused(_) => "topic_refused",
+            Self::PartitionLeaderless(_) => "partition_leaderless",
+            Self::ReadRefused(_) => "read_refused",
+            Self::TransactionOpen(_) => "transaction_open",
             Self::TopicStopped(_) => "topic_stopped",
             Self::ShardBehind => "shard_behind",
         }
@@ -50,7 +60,12 @@ impl Reason {
     #[must_use]
     pub fn topic(&self) -> Option<&str> {
         match self {
-            Self::TopicUnknown(topic) | Self::TopicRefused(topic) | Self::TopicStopped(topic) => Some(topic),
+            Self::TopicUnknown(topic)
+            | Self::TopicRefused(topic)
+            | Self::TopicStopped(topic)
+            | Self::PartitionLeaderless(topic)
+            | Self::ReadRefused(topic)
+            | Self::TransactionOpen(topic) => Some(topic),
             Self::BrokersUnreachable | Self::BrokersRefuse | Self::ShardBehind => None,
         }
     }

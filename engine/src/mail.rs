@@ -21,8 +21,8 @@ pub enum ToShard<D> {
     Connection(Handover<D>),
     /// Ingest's answer to a [`Question`].
     Channel(Answer),
-    /// The data's state changed: everybody is told.
-    Status(DataState),
+    /// The state of some data changed: those who hold it are told.
+    Status(Status),
     /// The admin thread asks who is subscribed.
     Explain(ExplainChannels),
     /// Close every connection with 1001, spread over this time, then end.
@@ -178,6 +178,8 @@ pub enum PartitionState {
     Waiting,
     /// Its records come.
     Reading,
+    /// Held back until the cluster has said that the topic is still the same.
+    Held,
     /// Its offset was out of range; the watcher has been asked.
     OutOfRange,
     /// It is read no more.
@@ -213,6 +215,15 @@ pub struct ShardFacts {
     pub shard: usize,
     /// Of each channel asked for, its subscribers here, and those of them that are yet to be sent something.
     pub subscribers: Vec<(usize, usize)>,
+}
+
+/// The state of the data of a topic, or of all topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The topic; none: all.
+    pub topic: Option<Arc<str>>,
+    /// Its state.
+    pub state: DataState,
 }
 
 /// Whether the data clients hold is known to be behind.

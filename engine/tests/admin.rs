@@ -138,8 +138,9 @@ fn health_tells_each_state_and_why() {
 fn catalog() -> SharedCatalog {
     let epoch = Epoch::of("cluster", b"trades");
     let topic = Topic { name: "trades".into(), epoch, sources: (0..12).collect(), retired: false };
-    let sources =
-        (0..12).map(|partition| Source { topic: 0, partition, replaces: None, cut: None }).collect();
+    let sources = (0..12)
+        .map(|partition| Source { topic: 0, partition, from_start: false, replaces: None, cut: None })
+        .collect();
     Arc::new(ArcSwap::from_pointee(Catalog { sources, topics: vec![topic] }))
 }
 

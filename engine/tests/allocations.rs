@@ -9,7 +9,7 @@ use std::{
 };
 
 use engine::{
-    catalog::SharedCatalog,
+    catalog::{SharedCatalog, Start},
     clock::Now,
     config::{Keepalive, Limits, Route, Service},
     ingest::{Bus, Record, Taken},
@@ -86,7 +86,7 @@ impl World {
         let shown = Arc::<IngestMetrics>::default();
         let mut bus = Bus::new(writer, &[route], &Limits::default(), links, questions, catalog, shown);
         let topic = bus.add_topic("t", Epoch::of("cluster", b"t"));
-        assert_eq!(bus.add_source(topic, 0, 0), 0);
+        assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
         Self { shard, bus, metrics, inbox, load, peers: Vec::new(), next: 0 }
     }
 

@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc};
 
 use arc_swap::ArcSwap;
 use engine::{
-    catalog::Catalog,
+    catalog::{Catalog, Start},
     clock::Now,
     config::{Limits, Oversized, Route},
     ingest::{Bus, Record},
@@ -52,7 +52,7 @@ fn run(name: &str, template: &str, payload: Payload, value: &str, records: i64) 
     let mut bus: Bus<()> =
         Bus::new(writer, &[route], &Limits::default(), links, questions, catalog, Arc::clone(&metrics));
     let topic = bus.add_topic("t", Epoch::of("c", b"t"));
-    let sources: Vec<_> = (0..4).map(|partition| bus.add_source(topic, partition, 0)).collect();
+    let sources: Vec<_> = (0..4).map(|partition| bus.add_source(topic, partition, Start::At(0))).collect();
     let keys: Vec<String> = (0..1_000).map(|n| format!("key-{n}")).collect();
 
     let began = Now::read();

@@ -189,7 +189,7 @@ impl Consumer {
     }
 
     /// See [`Read::drain`].
-    fn drain_while(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
+    fn drain_while(&mut self, mut max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
         let mut done = 0;
         while done < max {
             let mut more = true;
@@ -203,11 +203,16 @@ impl Consumer {
                 // None: unassigned since it was fetched.
                 let Some(tag) = self.tag_of(message.partition()) else { continue };
                 let Some(delivery) = Delivery::of(&message, tag) else { continue };
-                if on(delivery) == Flow::Again {
+                let flow = on(delivery);
+                if flow == Flow::Again {
                     self.batch.put_back(message);
-                    return done;
+                    max = done;
+                    break;
                 }
                 done += 1;
+                if flow == Flow::Last {
+                    max = done;
+                }
             }
             if !more {
                 break;

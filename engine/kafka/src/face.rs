@@ -13,6 +13,8 @@ use crate::{BrokerEvent, Delivery, Error, Topic, TopicError};
 pub enum Flow {
     /// It was taken: the next one.
     Next,
+    /// It was taken, and is the last of this drain.
+    Last,
     /// It could not be taken now: the drain ends, and the next one begins with this delivery.
     Again,
 }

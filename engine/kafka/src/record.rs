@@ -75,6 +75,8 @@ pub enum Delivery<'a> {
     Doubt {
         /// The partition's tag.
         tag: u32,
+        /// The topic's new id, where that is what changed.
+        id: Option<crate::TopicId>,
         /// What was seen.
         text: &'a str,
     },

@@ -14,9 +14,9 @@ use super::{
     sources::{Sources, UNKNOWN},
 };
 use crate::{
-    catalog::{SharedCatalog, SourceNumber, TopicNumber},
+    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
     config::{Limits, Oversized, Route},
-    mail::{Answer, DataState, Grant, PartitionState, Question, Refused, ToIngest, ToShard},
+    mail::{Answer, DataState, Grant, PartitionState, Question, Refused, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
     slab::{Bell, Full, Meta, NO_CHANNEL, Writer},
 };
@@ -123,11 +123,13 @@ impl<D> Bus<D> {
         self.sources.add_topic(name, epoch, self.routes.of_topic(name))
     }
 
-    /// Adds a partition of a topic, in the order of their numbers. `next_offset` is where it is read from; negative: not
-    /// known yet, [`Self::skip`] tells it later.
-    pub fn add_source(&mut self, topic: TopicNumber, partition: u32, next_offset: i64) -> SourceNumber {
-        let source = self.sources.add_source(topic, partition, UNKNOWN);
-        self.skip(source, next_offset);
+    /// Adds a partition of a topic, in the order of their numbers. Where its start is not known yet, [`Self::skip`] tells it
+    /// later.
+    pub fn add_source(&mut self, topic: TopicNumber, partition: u32, start: Start) -> SourceNumber {
+        let source = self.sources.add_source(topic, partition, start == Start::Beginning);
+        if let Start::At(offset) = start {
+            self.skip(source, offset);
+        }
         self.metrics.partitions.set(self.sources.live() as u64);
         source
     }
@@ -209,14 +211,14 @@ impl<D> Bus<D> {
         }
     }
 
-    /// The topic's present life is over: announces `reset` for all its partitions, each from the next offset to the end
-    /// that was known last (`ends`, by partition; exclusive), and retires it.
-    pub fn retire(&mut self, topic: TopicNumber, ends: &[i64]) {
+    /// The topic's present life is over: announces `reset` for all its partitions, and retires it. `bounds`, by partition,
+    /// are the first offset that is void, at most the next one, and the end that was known last (exclusive).
+    pub fn retire(&mut self, topic: TopicNumber, bounds: &[(i64, i64)]) {
         let sources = self.sources.of_topic(topic).to_vec();
         let reset = |(partition, source): (usize, SourceNumber)| {
-            let from = self.next_offset(source);
-            let end = ends.get(partition).copied().unwrap_or(UNKNOWN);
-            (from != UNKNOWN).then(|| Bounds { source, from, to: from.max(end - 1) })
+            let next = self.next_offset(source);
+            let (from, end) = bounds.get(partition).copied().unwrap_or((next, UNKNOWN));
+            (next != UNKNOWN).then(|| Bounds { source, from, to: next.max(end - 1).max(from) })
         };
         let bounds = sources.into_iter().enumerate().filter_map(reset).collect();
         self.gap(topic, GapReason::Reset, bounds);
@@ -253,12 +255,17 @@ impl<D> Bus<D> {
         !self.stopped
     }
 
-    /// The same, but waits up to `timeout` for a letter: what the ingest thread does while the slab is full.
-    pub fn answer_within(&mut self, timeout: Duration) -> bool {
+    /// Waits up to `timeout` for a letter: what the ingest thread does while the slab is full.
+    pub fn await_letter(&mut self, timeout: Duration) {
         if let Ok(letter) = self.questions.recv_timeout(timeout) {
             self.handle(letter);
         }
-        self.answer_questions()
+    }
+
+    /// A part of a record is in the slab: the rest comes before anything else.
+    #[must_use]
+    pub fn is_mid_record(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// Nothing waits: no letter, no answer, no gap notice. What the driver looks at again before it sleeps.
@@ -267,9 +274,14 @@ impl<D> Bus<D> {
         self.questions.is_empty() && !self.outbox.is_waiting() && self.jobs.is_empty()
     }
 
-    /// Tells all shards about the state of the data.
+    /// Tells all shards about the state of all data.
     pub fn state(&mut self, state: DataState) {
-        self.outbox.state(state);
+        self.status(Status { topic: None, state });
+    }
+
+    /// Tells all shards about the state of a topic's data, or of all.
+    pub fn status(&mut self, status: Status) {
+        self.outbox.status(&status);
         self.outbox.deliver();
     }
 
@@ -425,8 +437,11 @@ impl<D> Bus<D> {
         }
     }
 
-    /// Works off the jobs.
+    /// Works off the jobs, but not in the middle of a record: its entries stand together.
     fn work(&mut self) -> Result<(), Full> {
+        if self.is_mid_record() {
+            return Ok(());
+        }
         while let Some(job) = self.jobs.pop_front() {
             let done = match job {
                 Job::Place(source, next) => self.append_place(source, next).map_err(|full| (full, job)),
@@ -478,6 +493,7 @@ impl<D> Bus<D> {
                 match reason {
                     GapReason::Reset => self.metrics.reset_gaps.add(1),
                     GapReason::Retention => self.metrics.retention_gaps.add(1),
+                    GapReason::Unreadable => self.metrics.unreadable_gaps.add(1),
                     GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}
                 }
             }

@@ -1,201 +1,150 @@
-//! From deliveries to the bus: which partition a tag means, and what happens while the slab is full.
+//! From deliveries to the bus. Nothing here waits: a record that finds the slab full is left with the consumer and comes
+//! again.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use kafka::Delivery;
-use proto::position::Epoch;
+use kafka::{Delivery, Flow};
+use proto::{native::reply::GapReason, position::Epoch};
 use tracing::{info, warn};
 
 use super::{
     bus::{Bus, Taken},
     encode::Record,
+    faults::{Faults, Kind},
+    headers,
+    jobs::Bounds,
+    lives::{CutAt, Life, Lives, Marks},
+    pressure::Pressure,
     reach::Reach,
 };
-use crate::{
-    catalog::{SourceNumber, TopicNumber},
-    clock::Now,
-    health::{Health, Reason},
-    mail::PartitionState,
-    metrics::IngestMetrics,
-};
+use crate::{catalog::Start, health::Health, mail::PartitionState, metrics::IngestMetrics};
 
-/// Work between two looks at the clock.
-const RECORDS_PER_LOOK: u32 = 8;
-const BYTES_PER_LOOK: usize = 64 * 1024;
-/// Work between two publications at most, so that latency does not grow with the batch.
-const PUBLISH_INTERVAL_NS: u64 = 1_000_000;
-/// Waiting for a shard: how long between two tries, at first and after a while.
-const WAIT_FIRST: Duration = Duration::from_micros(100);
-const WAIT_LATER: Duration = Duration::from_millis(1);
-const WAIT_FIRST_NS: u64 = 20_000_000;
-/// Waiting longer is a reason to be degraded.
-const WAIT_DEGRADED_NS: u64 = 1_000_000_000;
-/// Headers of a record that need no allocation.
-const HEADERS_INLINE: usize = 32;
-
-/// A partition as the consumer knows it; its tag is its index.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) life: usize,
-    pub(super) partition: u32,
-    pub(super) source: SourceNumber,
-    pub(super) state: PartitionState,
-    /// Its trouble has been logged; no record has come since.
-    troubled: bool,
-}
-
-/// A life of a topic as this thread knows it.
-#[derive(Debug)]
-pub(super) struct Life {
-    pub(super) topic: Arc<str>,
-    pub(super) epoch: Epoch,
-    pub(super) number: TopicNumber,
-    /// By partition.
-    pub(super) tags: Vec<u32>,
-    wants_headers: bool,
-    /// A value above the limit ended it.
-    pub(super) stopped: bool,
-}
+/// Records, and bytes of their values, taken in one turn: latency does not grow with what has piled up.
+const RECORDS_A_TURN: usize = 128;
+const BYTES_A_TURN: usize = 256 * 1024;
 
 /// Everything of the ingest thread but the consumer, so that the consumer can hand out records that it lends.
 #[derive(Debug)]
-pub(super) struct Feed {
-    pub(super) bus: Bus<OwnedFd>,
-    pub(super) lives: Vec<Life>,
-    pub(super) parts: Vec<Part>,
+pub(super) struct Feed<D> {
+    pub(super) bus: Bus<D>,
+    pub(super) known: Lives,
     pub(super) reach: Reach,
+    pub(super) faults: Faults,
+    pub(super) pressure: Pressure,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<IngestMetrics>,
+    pub(super) marks: Marks,
     pub(super) now_ns: u64,
-    /// Ingest is to end.
-    pub(super) stop: bool,
     /// Records came since this was last looked at.
     pub(super) took: bool,
     /// Partitions out of range that the watcher is yet to be asked about.
     pub(super) out_of_range: Vec<u32>,
     /// Lives that a value above the limit has ended, to be unassigned.
     pub(super) stopped: Vec<usize>,
-    /// A partition is in trouble: worth a look at the topics.
+    /// Something is odd: worth a look at the topics.
     pub(super) look: bool,
-    published_ns: u64,
-    records: u32,
+    /// The slab did not take everything in this turn.
+    pub(super) full: bool,
+    records: usize,
     bytes: usize,
 }
 
-impl Feed {
-    pub(super) fn new(bus: Bus<OwnedFd>, health: Arc<Health>, metrics: Arc<IngestMetrics>) -> Self {
+impl<D> Feed<D> {
+    pub(super) fn new(bus: Bus<D>, health: Arc<Health>, metrics: Arc<IngestMetrics>, marks: Marks) -> Self {
         Self {
             bus,
-            lives: Vec::new(),
-            parts: Vec::new(),
+            known: Lives::default(),
             reach: Reach::default(),
+            faults: Faults::new(Arc::clone(&health)),
+            pressure: Pressure::new(Arc::clone(&health), Arc::clone(&metrics)),
             health,
             metrics,
-            now_ns: Now::read().mono_ns,
-            stop: false,
+            marks,
+            now_ns: 0,
             took: false,
             out_of_range: Vec::new(),
             stopped: Vec::new(),
             look: false,
-            published_ns: 0,
+            full: false,
             records: 0,
             bytes: 0,
         }
     }
 
-    /// The present life of a topic.
-    pub(super) fn life(&self, topic: &str) -> Option<usize> {
-        self.lives.iter().rposition(|life| *life.topic == *topic)
-    }
-
     /// Begins a life, without partitions.
-    pub(super) fn begin_life(&mut self, topic: &Arc<str>, epoch: Epoch) -> usize {
+    pub(super) fn begin_life(&mut self, topic: &Arc<str>, id: Option<kafka::TopicId>, epoch: Epoch) -> usize {
         let number = self.bus.add_topic(topic, epoch);
         let wants_headers = self.bus.wants_headers(number);
         let topic = Arc::clone(topic);
-        self.lives.push(Life { topic, epoch, number, tags: Vec::new(), wants_headers, stopped: false });
-        self.lives.len() - 1
+        self.known.begin(Life {
+            topic,
+            id,
+            epoch,
+            number,
+            tags: Vec::new(),
+            wants_headers,
+            stopped: false,
+            is_replaced: false,
+        })
     }
 
     /// Adds a life's next partition.
-    pub(super) fn add_part(&mut self, life: usize, start: i64) -> u32 {
-        let of_topic = &mut self.lives[life];
-        let tag = u32::try_from(self.parts.len()).expect("partitions are few");
-        let partition = u32::try_from(of_topic.tags.len()).expect("partitions are few");
-        let source = self.bus.add_source(of_topic.number, partition, start);
-        of_topic.tags.push(tag);
-        self.parts.push(Part { life, partition, source, state: PartitionState::Waiting, troubled: false });
-        tag
+    pub(super) fn add_part(&mut self, life: usize, start: Start) -> u32 {
+        let Life { number, tags, .. } = &self.known.lives[life];
+        let partition = u32::try_from(tags.len()).expect("partitions are few");
+        let source = self.bus.add_source(*number, partition, start);
+        self.known.add(life, source)
+    }
+
+    /// A new turn: nothing is taken yet.
+    pub(super) fn begin_turn(&mut self) {
+        (self.records, self.bytes) = (0, 0);
     }
 
     /// One delivery.
-    pub(super) fn take(&mut self, delivery: Delivery<'_>) {
-        if self.stop {
-            return;
-        }
+    pub(super) fn take(&mut self, delivery: Delivery<'_>) -> Flow {
         match delivery {
-            Delivery::Record(record) => self.take_record(&record),
-            Delivery::OffsetOutOfRange { tag, text, .. } | Delivery::Truncated { tag, text, .. } => {
-                let part = &mut self.parts[tag as usize];
-                if part.state == PartitionState::Reading {
-                    part.state = PartitionState::OutOfRange;
-                    self.bus.note(part.source, part.state, None);
-                    let (topic, partition) = (&self.lives[part.life].topic, part.partition);
-                    let next = self.bus.next_offset(part.source);
-                    info!(topic = &**topic, partition, next, reason = text, "offset out of range");
-                    self.out_of_range.push(tag);
-                }
-            }
-            Delivery::Error { tag, text }
-            | Delivery::Skipped { tag, text, .. }
-            | Delivery::Refused { tag, text }
-            | Delivery::Doubt { tag, text } => {
-                let part = &mut self.parts[tag as usize];
-                if !part.troubled {
-                    part.troubled = true;
-                    let (topic, partition) = (&self.lives[part.life].topic, part.partition);
-                    warn!(
-                        topic = &**topic,
-                        partition,
-                        reason = text,
-                        "partition cannot be read; tried again"
-                    );
-                }
-                self.look = true;
-            }
+            Delivery::Record(record) => return self.take_record(&record),
+            Delivery::OffsetOutOfRange { tag, text, .. } => self.out_of_range(tag, text),
+            Delivery::Truncated { tag, at, text } => self.truncated(tag, at, text),
+            Delivery::Skipped { tag, text, .. } => self.skipped(tag, text),
+            Delivery::Refused { tag, text } => self.refused(tag, text),
+            Delivery::Doubt { tag, id, text } => self.doubt(tag, id, text),
+            Delivery::Error { tag, text } => self.troubled(tag, text),
         }
+        Flow::Next
     }
 
-    fn take_record(&mut self, record: &kafka::Record<'_>) {
-        let part = &mut self.parts[record.tag as usize];
-        if part.state != PartitionState::Reading || self.lives[part.life].stopped {
-            return;
+    fn take_record(&mut self, record: &kafka::Record<'_>) -> Flow {
+        let part = self.known.part_mut(record.tag);
+        let life = part.life;
+        // What is held comes again, from where it was left.
+        if part.state != PartitionState::Reading || self.known.lives[life].stopped {
+            return Flow::Next;
         }
+        let part = self.known.part_mut(record.tag);
         part.troubled = false;
+        part.refusal = None;
         self.took = true;
-        if self.lives[part.life].wants_headers {
-            let mut inline = [("", &[][..]); HEADERS_INLINE];
-            let mut many = Vec::new();
-            let headers = collect(record.headers, &mut inline, &mut many);
-            self.accept(record, headers);
+        self.end_hole(record.tag, record.offset);
+        let flow = if self.known.lives[life].wants_headers {
+            headers::with(record.headers, |headers| self.accept(record, headers))
         } else {
-            self.accept(record, &[]);
-        }
-        self.records += 1;
-        self.bytes += record.value.map_or(0, <[u8]>::len);
-        if self.records >= RECORDS_PER_LOOK || self.bytes >= BYTES_PER_LOOK {
-            (self.records, self.bytes) = (0, 0);
-            self.now_ns = Now::read().mono_ns;
-            if self.now_ns - self.published_ns >= PUBLISH_INTERVAL_NS {
-                self.publish();
-                self.stop |= !self.bus.answer_questions();
+            self.accept(record, &[])
+        };
+        if flow == Flow::Next {
+            self.records += 1;
+            self.bytes += record.value.map_or(0, <[u8]>::len);
+            if self.records >= RECORDS_A_TURN || self.bytes >= BYTES_A_TURN {
+                return Flow::Last;
             }
         }
+        flow
     }
 
-    /// Gives a record to the bus, whatever it takes.
-    fn accept(&mut self, record: &kafka::Record<'_>, headers: &[(&str, &[u8])]) {
-        let part = record.tag as usize;
+    /// Gives a record to the bus.
+    fn accept(&mut self, record: &kafka::Record<'_>, headers: &[(&str, &[u8])]) -> Flow {
+        let tag = record.tag;
         let record = Record {
             offset: record.offset,
             ts_ms: record.ts_ms,
@@ -203,114 +152,154 @@ impl Feed {
             value: record.value,
             headers,
         };
-        let mut waiting = None;
         loop {
-            match self.bus.accept(self.parts[part].source, &record, self.now_ns) {
-                Ok(Taken::Done) => break,
-                Ok(Taken::Behind) => self.cut(part, record.offset),
+            match self.bus.accept(self.known.part(tag).source, &record, self.now_ns) {
+                Ok(Taken::Done) => return Flow::Next,
+                Ok(Taken::Behind) => self.cut(tag, record.offset),
                 Ok(Taken::Stop) => {
-                    self.stop_topic(self.parts[part].life, record.value.map_or(0, <[u8]>::len));
-                    break;
+                    self.stop_topic(tag, record.value.map_or(0, <[u8]>::len));
+                    return Flow::Next;
                 }
                 Err(_full) => {
-                    if !self.wait_for_shards(&mut waiting) {
-                        return;
-                    }
+                    self.full = true;
+                    return Flow::Again;
                 }
             }
         }
-        self.waited(waiting);
     }
 
-    /// The partition's log was cut, or goes on at a lower offset.
-    pub(super) fn cut(&mut self, part: usize, offset: i64) {
-        let Part { life, partition, source, .. } = self.parts[part];
-        let (topic, expected) = (&self.lives[life].topic, self.bus.next_offset(source));
-        warn!(topic = &**topic, partition, offset, expected, "the log was cut: clients get a gap notice");
-        self.parts[part].source = self.bus.cut(source, offset);
-    }
-
-    fn stop_topic(&mut self, life: usize, bytes: usize) {
-        let life_state = &mut self.lives[life];
-        life_state.stopped = true;
-        let reason = Reason::TopicStopped(Arc::clone(&life_state.topic));
-        if self.health.set(&reason, &format!("a value of {bytes} bytes is above the limit")) {
-            warn!(
-                topic = &*life_state.topic,
-                bytes, "a value above the limit stops the topic, as its route says"
-            );
+    /// The consumer left records out in front of the one at `end`, or in front of where it stands: clients are told.
+    pub(super) fn end_hole(&mut self, tag: u32, end: i64) {
+        let part = self.known.part_mut(tag);
+        if part.hole.take().is_none() {
+            return;
         }
+        let (source, life) = (part.source, part.life);
+        let from = self.bus.next_offset(source);
+        if (0..end).contains(&from) {
+            let bounds = Bounds { source, from, to: end - 1 };
+            self.bus.gap(self.known.lives[life].number, GapReason::Unreadable, vec![bounds]);
+        }
+    }
+
+    /// The partition's log was cut at `offset`, or goes on there.
+    pub(super) fn cut(&mut self, tag: u32, offset: i64) {
+        let source = self.known.part(tag).source;
+        let (topic, partition) = self.name(tag);
+        let expected = self.bus.next_offset(source);
+        warn!(topic = &*topic, partition, offset, expected, "the log was cut: clients get a gap notice");
+        let source = self.bus.cut(source, offset);
+        let part = self.known.part_mut(tag);
+        part.source = source;
+        part.hole = None;
+    }
+
+    fn stop_topic(&mut self, tag: u32, bytes: usize) {
+        let life = self.known.part(tag).life;
+        self.known.lives[life].stopped = true;
+        let topic = Arc::clone(&self.known.lives[life].topic);
+        let text = format!("a value of {bytes} bytes is above the limit");
+        self.faults.set(&topic, Kind::Stopped, &text, self.now_ns);
         self.stopped.push(life);
     }
 
-    /// Appends what is due without a record, however long it takes.
-    pub(super) fn turn(&mut self) {
-        let mut waiting = None;
-        while self.bus.turn(self.now_ns).is_err() {
-            if !self.wait_for_shards(&mut waiting) {
-                return;
-            }
-        }
-        self.waited(waiting);
+    /// Topic and partition of a tag, for the log.
+    pub(super) fn name(&self, tag: u32) -> (Arc<str>, u32) {
+        (Arc::clone(&self.known.life_of(tag).topic), self.known.part(tag).partition)
     }
 
-    /// Shows the shards what was appended.
-    pub(super) fn publish(&mut self) {
-        self.bus.publish();
-        self.published_ns = self.now_ns;
-    }
-
-    /// The slab is full up to the floor that a shard has yet to acknowledge: waits a little, and goes on answering. False
-    /// if ingest is to end. `since_ns` is when this wait began.
-    fn wait_for_shards(&mut self, since_ns: &mut Option<u64>) -> bool {
-        self.now_ns = Now::read().mono_ns;
-        let begun_ns = *since_ns.get_or_insert_with(|| {
-            self.metrics.waits.add(1);
-            self.now_ns
-        });
-        let waited_ns = self.now_ns - begun_ns;
-        self.metrics.waiting_ms.set(waited_ns / 1_000_000);
-        if waited_ns >= WAIT_DEGRADED_NS {
-            let text = match self.bus.behind() {
-                Some(shard) => format!("shard {shard} has not acknowledged the floor"),
-                None => "large frames are still being sent".to_owned(),
-            };
-            if self.health.set(&Reason::ShardBehind, &text) {
-                warn!(reason = text, "ingest waits");
-            }
-        }
-        self.bus.publish();
-        let pause = if waited_ns < WAIT_FIRST_NS { WAIT_FIRST } else { WAIT_LATER };
-        self.stop |= !self.bus.answer_within(pause);
-        !self.stop
-    }
-
-    fn waited(&mut self, since_ns: Option<u64>) {
-        if since_ns.is_some() {
-            self.metrics.waiting_ms.set(0);
-            self.now_ns = Now::read().mono_ns;
-            if self.health.clear(&Reason::ShardBehind) {
-                info!("the shards have caught up, ingest goes on");
-            }
-        }
+    /// Sets what is done with a partition, and shows it to those who ask.
+    pub(super) fn set_state(&mut self, tag: u32, state: PartitionState) {
+        let part = self.known.part_mut(tag);
+        part.state = state;
+        self.bus.note(part.source, state, None);
     }
 }
 
-/// A record's headers as a slice, in `inline` if they fit. A header without a value is as good as none.
-fn collect<'b, 'a: 'b>(
-    headers: kafka::Headers<'a>,
-    inline: &'b mut [(&'a str, &'a [u8]); HEADERS_INLINE],
-    many: &'b mut Vec<(&'a str, &'a [u8])>,
-) -> &'b [(&'a str, &'a [u8])] {
-    let mut len = 0;
-    let mut present = headers.iter().filter_map(|(name, value)| Some((name, value?)));
-    for header in present.by_ref().take(HEADERS_INLINE) {
-        inline[len] = header;
-        len += 1;
+/// What is no record.
+impl<D> Feed<D> {
+    fn out_of_range(&mut self, tag: u32, text: &str) {
+        if self.known.part(tag).state != PartitionState::Reading {
+            return;
+        }
+        self.set_state(tag, PartitionState::OutOfRange);
+        let (topic, partition) = self.name(tag);
+        let next = self.bus.next_offset(self.known.part(tag).source);
+        info!(topic = &*topic, partition, next, reason = text, "offset out of range");
+        self.out_of_range.push(tag);
     }
-    let Some(next) = present.next() else { return &inline[..len] };
-    many.extend_from_slice(&inline[..]);
-    many.push(next);
-    many.extend(present);
-    many
+
+    /// The leader's log parts from what was read. Whether the topic is still the same is asked first: another life may look
+    /// like this, too.
+    fn truncated(&mut self, tag: u32, at: Option<i64>, text: &str) {
+        let cut = at.map_or(CutAt::Unknown, CutAt::Offset);
+        if self.hold(tag) {
+            let (topic, partition) = self.name(tag);
+            info!(topic = &*topic, partition, reason = text, "the leader's log parts from what was read");
+            self.known.part_mut(tag).cut = Some(cut);
+        }
+    }
+
+    fn skipped(&mut self, tag: u32, text: &str) {
+        let next = self.bus.next_offset(self.known.part(tag).source);
+        self.known.part_mut(tag).hole = Some(next);
+        self.metrics.unreadable.add(1);
+        let (topic, partition) = self.name(tag);
+        warn!(
+            topic = &*topic,
+            partition,
+            next,
+            reason = text,
+            "records could not be read: clients get a gap notice"
+        );
+    }
+
+    fn refused(&mut self, tag: u32, text: &str) {
+        self.known.part_mut(tag).refusal = Some(super::lives::Refusal { text: text.into(), tried_ns: None });
+        self.look = true;
+    }
+
+    fn doubt(&mut self, tag: u32, id: Option<kafka::TopicId>, text: &str) {
+        let life = self.known.part(tag).life;
+        if id.is_some() {
+            // The consumer may be the last to hear of a life that is read already.
+            if self.known.lives[life].id == id {
+                return;
+            }
+            self.known.lives[life].is_replaced = true;
+        }
+        if self.hold(tag) {
+            let (topic, partition) = self.name(tag);
+            info!(
+                topic = &*topic,
+                partition,
+                reason = text,
+                "held back until the cluster says that the topic is the same"
+            );
+        }
+    }
+
+    fn troubled(&mut self, tag: u32, text: &str) {
+        let (topic, partition) = self.name(tag);
+        let part = self.known.part_mut(tag);
+        if !std::mem::replace(&mut part.troubled, true) {
+            warn!(topic = &*topic, partition, reason = text, "partition cannot be read; tried again");
+        }
+        self.look = true;
+    }
+
+    /// Holds a partition back until a look that begins from now on has seen its topic. False: nothing of it is read.
+    pub(super) fn hold(&mut self, tag: u32) -> bool {
+        let is_read = matches!(
+            self.known.part(tag).state,
+            PartitionState::Reading | PartitionState::OutOfRange | PartitionState::Held
+        );
+        if is_read {
+            let mark = self.marks.next();
+            self.known.part_mut(tag).hold(mark);
+            self.set_state(tag, PartitionState::Held);
+            self.look = true;
+        }
+        is_read
+    }
 }

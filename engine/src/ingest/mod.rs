@@ -5,7 +5,8 @@
 //! makes no call that waits for a broker. The *topic watcher* ([`Watcher`]) makes all of those: it resolves start
 //! positions, looks for new partitions, topics and lives every few seconds, and sends what it finds.
 //!
-//! The bus knows no Kafka and no clock, so the simulation drives the same code with a source of its own.
+//! Neither waits for time by itself: [`Ingest::turn`] is one turn, [`Watcher::look`] one look, and both reach Kafka through
+//! traits, so the simulation drives the same code over a modelled Kafka.
 //!
 //! What must always hold here: order within a partition never changes; nothing is dropped without a counter and nothing
 //! skipped without a gap notice; a channel's number never means two names at once; a question is answered whatever the
@@ -13,15 +14,21 @@
 
 mod bus;
 mod channels;
-mod consumer;
+mod duties;
 mod encode;
 mod explain;
+mod faults;
 mod feed;
+mod findings;
+mod headers;
 mod jobs;
+mod lives;
 mod outbox;
+mod pressure;
 mod reach;
 mod routes;
 mod sources;
+mod thread;
 mod watch;
 mod watcher;
 
@@ -30,8 +37,8 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Taken},
-    consumer::{Ingest, Setup, new},
     encode::Record,
     jobs::Bounds,
+    thread::{Ingest, OverKafka, Rest, Setup, new, over},
     watcher::Watcher,
 };

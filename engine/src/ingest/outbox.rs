@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use flume::TrySendError;
 
 use crate::{
-    mail::{Answer, DataState, ToShard},
+    mail::{Answer, Status, ToShard},
     slab::Bell,
 };
 
@@ -16,8 +16,8 @@ struct Way<D> {
     bell: Arc<Bell>,
     /// Answers that found the inbox full; as many as the shard has asked, which is its own bound.
     answers: VecDeque<Answer>,
-    /// Only the newest state matters.
-    state: Option<DataState>,
+    /// Of each topic, and of all together, only the newest state matters.
+    statuses: VecDeque<Status>,
     /// Something was put into the inbox since the bell was last rung.
     ring: bool,
     /// The shard has ended.
@@ -38,7 +38,7 @@ impl<D> Outbox<D> {
             inbox,
             bell,
             answers: VecDeque::new(),
-            state: None,
+            statuses: VecDeque::new(),
             ring: false,
             ended: false,
         };
@@ -56,9 +56,10 @@ impl<D> Outbox<D> {
         self.waiting |= !way.send();
     }
 
-    pub(super) fn state(&mut self, state: DataState) {
+    pub(super) fn status(&mut self, status: &Status) {
         for way in &mut self.ways {
-            way.state = Some(state);
+            way.statuses.retain(|older| older.topic != status.topic);
+            way.statuses.push_back(status.clone());
             self.waiting |= !way.send();
         }
     }
@@ -101,13 +102,13 @@ impl<D> Way<D> {
 
     fn next(&mut self) -> Option<ToShard<D>> {
         let answer = self.answers.pop_front().map(ToShard::Channel);
-        answer.or_else(|| self.state.take().map(ToShard::Status))
+        answer.or_else(|| self.statuses.pop_front().map(ToShard::Status))
     }
 
     fn put_back(&mut self, letter: ToShard<D>) {
         match letter {
             ToShard::Channel(answer) => self.answers.push_front(answer),
-            ToShard::Status(state) => self.state = Some(state),
+            ToShard::Status(status) => self.statuses.push_front(status),
             ToShard::Connection(_) | ToShard::Explain(_) | ToShard::Drain { .. } | ToShard::Stop => {
                 unreachable!("ingest writes answers and states only")
             }

@@ -6,9 +6,9 @@
 use crate::mail::DataState;
 
 /// Silence before clients are told: a broker that restarts its connection is no news.
-const FIRST_NS: u64 = 2_500_000_000;
+pub(super) const FIRST_NS: u64 = 2_500_000_000;
 /// Time between two tellings.
-const AGAIN_NS: u64 = 10_000_000_000;
+pub(super) const AGAIN_NS: u64 = 10_000_000_000;
 
 /// Who says that the brokers are silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -112,19 +112,24 @@ impl Sources {
         number
     }
 
-    pub(super) fn add_source(&mut self, topic: TopicNumber, partition: u32, next: i64) -> SourceNumber {
+    pub(super) fn add_source(
+        &mut self,
+        topic: TopicNumber,
+        partition: u32,
+        from_start: bool,
+    ) -> SourceNumber {
         let number = number(self.sources.len());
         let state = PartitionState::Waiting;
         self.sources.push(SourceState {
             topic,
             partition,
-            next,
+            next: UNKNOWN,
             placed: UNKNOWN,
-            first: next,
+            first: UNKNOWN,
             end: UNKNOWN,
             state,
         });
-        self.catalog.sources.push(Source { topic, partition, replaces: None, cut: None });
+        self.catalog.sources.push(Source { topic, partition, from_start, replaces: None, cut: None });
         let by_partition = &mut self.catalog.topics[topic as usize].sources;
         if let Some(present) = by_partition.get_mut(partition as usize) {
             *present = number;
@@ -141,7 +146,7 @@ impl Sources {
         let SourceState { topic, partition, next, state, .. } = *self.source(source);
         // It moves no more.
         self.source_mut(source).placed = next;
-        let by = self.add_source(topic, partition, UNKNOWN);
+        let by = self.add_source(topic, partition, false);
         // The consumer does with the partition what it did before; where it ends now is yet to be told.
         self.source_mut(by).state = state;
         self.catalog.sources[source as usize].cut = Some(Cut { at, to, by });

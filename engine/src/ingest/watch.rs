@@ -1,6 +1,6 @@
 //! What the topic watcher knows of a topic, and what it concludes from what the cluster says. No calls here.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use kafka::{Topic, TopicId};
 use proto::position::Epoch;
@@ -24,19 +24,36 @@ pub(super) struct Life {
     pub(super) epoch: Epoch,
     /// How many partitions ingest has been told.
     pub(super) partitions: u32,
-    /// Those whose start is not known yet, and where they are to begin.
-    pub(super) unresolved: Vec<(u32, From)>,
+    /// Those whose start is not known yet.
+    pub(super) unresolved: Vec<Unresolved>,
+    /// Those without a leader when the cluster was last asked.
+    pub(super) leaderless: Vec<u32>,
+}
+
+/// A partition whose start is not known yet, and where it is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unresolved {
+    pub(super) partition: u32,
+    pub(super) from: From,
+}
+
+impl Life {
+    /// These partitions' starts are yet to be found.
+    pub(super) fn expect(&mut self, partitions: Range<u32>, from: From) {
+        self.unresolved.extend(partitions.map(|partition| Unresolved { partition, from }));
+    }
 }
 
 /// What a look at a topic means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// As known.
-    Same,
+    Same { epoch: Epoch },
     /// It has this many partitions now.
-    Grown(u32),
-    /// A life that ingest does not know, the first or another.
-    Life { id: Option<TopicId>, epoch: Epoch, partitions: u32 },
+    Grown { epoch: Epoch, partitions: u32 },
+    /// A life that ingest does not know, the first or another. `goes_on`: it is the one before, and only its id is known
+    /// now.
+    Life { epoch: Epoch, partitions: u32, goes_on: bool },
 }
 
 impl Watched {
@@ -47,14 +64,18 @@ impl Watched {
     /// What the cluster's word about the topic means.
     pub(super) fn judge(&self, found: &Topic, cluster_id: &str) -> Verdict {
         let partitions = found.partitions.last().map_or(0, |last| last + 1);
-        let fresh =
-            || Verdict::Life { id: found.id, epoch: epoch(cluster_id, &self.name, found.id), partitions };
-        match &self.life {
-            None => fresh(),
-            // Only a different id proves another life: one that is missing may be an answer that got lost.
-            Some(Life { id: Some(known), .. }) if found.id.is_some_and(|id| id != *known) => fresh(),
-            Some(life) if partitions > life.partitions => Verdict::Grown(partitions),
-            Some(_) => Verdict::Same,
+        let epoch = epoch(cluster_id, &self.name, found.id);
+        let fresh = |goes_on| Verdict::Life { epoch, partitions, goes_on };
+        let Some(life) = &self.life else { return fresh(false) };
+        match (life.id, found.id) {
+            (Some(known), Some(id)) if known != id => fresh(false),
+            // The brokers have been upgraded. Other nodes know the topic by its id from now on, and so must we.
+            (None, Some(_)) => fresh(!self.was_absent),
+            // Another cluster, without ids, behind the same address.
+            (None, None) if epoch != life.epoch => fresh(false),
+            // One that is missing may be an answer of a broker that is yet to be upgraded.
+            _ if partitions > life.partitions => Verdict::Grown { epoch: life.epoch, partitions },
+            _ => Verdict::Same { epoch: life.epoch },
         }
     }
 
@@ -64,11 +85,12 @@ impl Watched {
     }
 }
 
-/// Identity of a life. Where the broker tells no topic id (the mock, Kafka before 2.8) the name stands in, and a topic
-/// created anew cannot be told from the old one.
+/// Identity of a life: the same on every node and at any hour. A topic's id (KIP-516) is unique by itself, so the cluster's
+/// id, which some brokers and proxies do not tell, is not needed. Where brokers have no topic ids (Kafka before 2.8) the
+/// name stands in, with the cluster's id where there is one, and a topic created anew cannot be told from the old one.
 fn epoch(cluster_id: &str, name: &str, id: Option<TopicId>) -> Epoch {
     match id {
-        Some(TopicId(bytes)) => Epoch::of(cluster_id, &bytes),
+        Some(TopicId(bytes)) => Epoch::of("", &bytes),
         None => Epoch::of(cluster_id, name.as_bytes()),
     }
 }
@@ -88,35 +110,53 @@ mod tests {
     fn known(id: Option<u8>, partitions: u32) -> Watched {
         let mut watched = Watched::new("t".into());
         let id = id.map(|byte| TopicId([byte; 16]));
-        watched.life = Some(Life { id, epoch: epoch("c", "t", id), partitions, unresolved: Vec::new() });
+        let epoch = epoch("c", "t", id);
+        watched.life = Some(Life { id, epoch, partitions, unresolved: Vec::new(), leaderless: Vec::new() });
         watched
+    }
+
+    fn is_life(verdict: &Verdict, follows: bool) -> bool {
+        matches!(verdict, Verdict::Life { goes_on, .. } if *goes_on == follows)
     }
 
     #[test]
     fn a_first_look_is_a_life() {
-        let Verdict::Life { id, epoch, partitions } = Watched::new("t".into()).judge(&found(Some(1), 3), "c")
-        else {
-            panic!("a life")
-        };
-        assert_eq!((id, partitions), (Some(TopicId([1; 16])), 3));
-        assert_eq!(epoch, Epoch::of("c", &[1; 16]));
+        let verdict = Watched::new("t".into()).judge(&found(Some(1), 3), "c");
+        assert_eq!(verdict, Verdict::Life { epoch: Epoch::of("", &[1; 16]), partitions: 3, goes_on: false });
     }
 
     #[test]
     fn only_another_id_is_another_life() {
-        assert_eq!(known(Some(1), 3).judge(&found(Some(1), 3), "c"), Verdict::Same);
-        assert!(matches!(
-            known(Some(1), 3).judge(&found(Some(2), 3), "c"),
-            Verdict::Life { partitions: 3, .. }
-        ));
-        assert_eq!(known(Some(1), 3).judge(&found(None, 3), "c"), Verdict::Same);
-        assert_eq!(known(None, 3).judge(&found(None, 3), "c"), Verdict::Same);
+        let same = |id| Verdict::Same { epoch: epoch("c", "t", id) };
+        let id = Some(TopicId([1; 16]));
+        assert_eq!(known(Some(1), 3).judge(&found(Some(1), 3), "c"), same(id));
+        assert!(is_life(&known(Some(1), 3).judge(&found(Some(2), 3), "c"), false));
+        assert_eq!(known(Some(1), 3).judge(&found(None, 3), "c"), same(id));
+        assert_eq!(known(None, 3).judge(&found(None, 3), "c"), same(None));
+    }
+
+    #[test]
+    fn an_epoch_depends_on_neither_node_nor_hour() {
+        let epoch = |cluster: &str, id| {
+            let verdict = Watched::new("t".into()).judge(&found(id, 1), cluster);
+            let Verdict::Life { epoch, .. } = verdict else { panic!("{verdict:?}") };
+            epoch
+        };
+        assert_eq!(epoch("c", Some(1)), epoch("", Some(1)), "whether the cluster tells its id or not");
+        assert_ne!(epoch("c", Some(1)), epoch("c", Some(2)));
+        assert_ne!(epoch("c", None), epoch("d", None), "without ids the cluster and the name make it");
+        // A node that met brokers before their upgrade comes to the same epoch as one that began later.
+        let verdict = known(None, 3).judge(&found(Some(1), 3), "c");
+        assert_eq!(verdict, Verdict::Life { epoch: epoch("c", Some(1)), partitions: 3, goes_on: true });
+        // Another cluster behind the same address.
+        assert!(is_life(&known(None, 3).judge(&found(None, 3), "d"), false));
     }
 
     #[test]
     fn topics_grow_and_never_shrink_within_a_life() {
-        assert_eq!(known(Some(1), 3).judge(&found(Some(1), 5), "c"), Verdict::Grown(5));
-        assert_eq!(known(Some(1), 3).judge(&found(Some(1), 2), "c"), Verdict::Same);
+        let verdict = known(Some(1), 3).judge(&found(Some(1), 5), "c");
+        assert!(matches!(verdict, Verdict::Grown { partitions: 5, .. }));
+        assert!(matches!(known(Some(1), 3).judge(&found(Some(1), 2), "c"), Verdict::Same { .. }));
     }
 
     #[test]
@@ -126,11 +166,5 @@ mod tests {
         first.was_absent = true;
         assert_eq!(first.start(From::Latest), From::Earliest);
         assert_eq!(known(Some(1), 1).start(From::Timestamp(5)), From::Earliest);
-    }
-
-    #[test]
-    fn without_ids_the_name_makes_the_epoch() {
-        assert_eq!(epoch("c", "t", None), Epoch::of("c", b"t"));
-        assert_ne!(epoch("c", "t", None), epoch("d", "t", None));
     }
 }

@@ -1,16 +1,20 @@
 //! The topic watcher: a thread that asks the cluster, so that ingest never waits for an answer.
 //!
 //! It has a client of its own. On the consumer's connections a question would stand behind a fetch that waits for
-//! records, and start-up would take half a second a partition.
+//! records. A look asks about every topic, one answer each, and then for all offsets that are wanted, in one request a
+//! broker: what one topic or partition lacks costs the others nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
-use kafka::{BrokerEvent, Consumer, Lookup, Topic, TopicError};
+use kafka::{Ask, At, BrokerEvent, Topic, TopicError, TopicId, Wanted};
 use proto::position::Epoch;
 use tracing::debug;
 
-use super::watch::{Life, Verdict, Watched};
+use super::{
+    lives::Marks,
+    watch::{Life, Unresolved, Verdict, Watched},
+};
 use crate::{config::From, slab::Bell};
 
 /// A question that takes longer is asked again. Also the longest that the watcher's end takes.
@@ -19,33 +23,104 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// The same while something is missing: brokers, start positions, an answer.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Where a partition begins that has no start yet.
-pub(super) const UNRESOLVED: i64 = -1;
+/// Looks in which starts may be missing although there is a leader, until the node is ready all the same: what such a
+/// partition brings in the meantime begins where reading of it will begin.
+const TRIES_BEFORE_READY: u32 = 3;
 
 /// What the watcher tells ingest.
 #[derive(Debug)]
 pub(super) enum Finding {
-    /// A topic's life that was not known: the first or another. `starts` by partition.
-    Life { topic: Arc<str>, epoch: Epoch, starts: Vec<i64> },
-    /// Starts of this and the following partitions of a known life: new ones, and those that were unresolved.
-    Starts { topic: Arc<str>, first: u32, starts: Vec<i64> },
+    /// A topic's life that was not known: the first or another. Its partitions' starts follow.
+    Life {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its id; none: the cluster has none, the name stands in.
+        id: Option<TopicId>,
+        /// Identity of this life.
+        epoch: Epoch,
+        /// How many partitions it has.
+        partitions: u32,
+        /// How they begin.
+        begin: Begin,
+    },
+    /// A known life has this many partitions now.
+    Grown {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its life.
+        epoch: Epoch,
+        /// How many partitions it has.
+        partitions: u32,
+    },
+    /// The topic is as known.
+    Same {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its life.
+        epoch: Epoch,
+        /// Ingest's newest mark when the question was put.
+        mark: u64,
+        /// Its partitions without a leader.
+        leaderless: Vec<u32>,
+    },
+    /// Starts of partitions.
+    Starts {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its life.
+        epoch: Epoch,
+        /// Partition and start: found, or the leader does not answer.
+        starts: Vec<(u32, Option<i64>)>,
+    },
     /// Ends of a partition whose offset was out of range, in the same life.
-    Ends { topic: Arc<str>, epoch: Epoch, partition: u32, low: i64, high: i64 },
+    Ends {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its life.
+        epoch: Epoch,
+        /// The partition.
+        partition: u32,
+        /// The first offset that is held.
+        low: i64,
+        /// The next that will be written.
+        high: i64,
+    },
+    /// How far a partition may be read, and where it ends.
+    Standing {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its life.
+        epoch: Epoch,
+        /// The partition.
+        partition: u32,
+        /// The next offset that a reader of committed records may get.
+        stable: i64,
+        /// The next that will be written.
+        end: i64,
+    },
     /// The topic is not there.
     Missing(Arc<str>),
-    /// The cluster does not let us look at the topic, or cannot at present.
+    /// The cluster does not let us look at the topic.
     Refused(Arc<str>, String),
-    /// The topic is there after all.
-    Present(Arc<str>),
     /// The cluster answered.
     Heard,
     /// It did not.
     Silent(String),
     /// The brokers refuse the watcher's client.
     Refusal(BrokerEvent),
-    /// The starts of all topics that are there have been told.
+    /// The state of all topics and partitions has been told.
     Ready,
+}
+
+/// Where the partitions of a life that was not known begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// At their beginning.
+    AtStart,
+    /// Where the settings say: told when it is found.
+    Elsewhere,
+    /// Where the life before stands: the topic is the same, only its identity is known better.
+    GoesOn,
 }
 
 /// The brokers do not want us: waiting alone does not mend it.
@@ -54,31 +129,53 @@ pub(super) fn is_refusal(event: &BrokerEvent) -> bool {
 }
 
 /// What ingest asks.
-#[derive(Debug)]
-pub(super) enum Ask {
-    /// The partition's offset is not there: is it another life, or what are the partition's ends?
-    OutOfRange { topic: Arc<str>, partition: u32 },
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Question {
+    /// The partition's offset is not there: what are its ends?
+    Ends {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: u32,
+    },
+    /// The partition stands still although there is more: why?
+    Standing {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: u32,
+    },
     /// Something is going on: look now.
     Look,
 }
 
 /// The thread's state.
 #[derive(Debug)]
-pub struct Watcher {
-    client: Consumer,
+pub struct Watcher<A, M> {
+    client: A,
     /// The connections of ingest's consumer: they are back only once a question on them is answered.
-    main: Lookup,
+    main: M,
     /// They did not answer last time.
     main_silent: bool,
     from: From,
     topics: Vec<Watched>,
-    cluster_id: Option<String>,
-    /// Partitions out of range, until answered.
-    asked: Vec<(Arc<str>, u32)>,
+    /// Questions of ingest about partitions, until answered.
+    open: Vec<Question>,
+    tries: u32,
     ready: bool,
-    asks: Receiver<Ask>,
+    questions: Receiver<Question>,
     findings: Sender<Finding>,
     bell: Arc<Bell>,
+    marks: Marks,
+}
+
+/// What a watcher is made of, apart from its connections.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) questions: Receiver<Question>,
+    pub(super) findings: Sender<Finding>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) marks: Marks,
 }
 
 /// Why a look ends early.
@@ -89,73 +186,85 @@ enum Cut {
     Ended,
 }
 
-/// Partitions that may fail to tell their start in one look: each costs up to the timeout.
-const FAILURES_MAX: usize = 2;
+/// An offset that is wanted, and what for.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    topic: usize,
+    partition: u32,
+    at: At,
+}
 
-impl Watcher {
+impl<A: Ask, M: Ask> Watcher<A, M> {
     pub(super) fn new(
-        client: Consumer,
-        main: Lookup,
+        client: A,
+        main: M,
         from: From,
         topics: impl Iterator<Item = Arc<str>>,
-        asks: Receiver<Ask>,
-        findings: Sender<Finding>,
-        bell: Arc<Bell>,
+        links: Links,
     ) -> Self {
-        let topics = topics.map(Watched::new).collect();
+        let Links { questions, findings, bell, marks } = links;
         Self {
             client,
             main,
             main_silent: false,
             from,
-            topics,
-            cluster_id: None,
-            asked: Vec::new(),
+            topics: topics.map(Watched::new).collect(),
+            open: Vec::new(),
+            tries: 0,
             ready: false,
-            asks,
+            questions,
             findings,
             bell,
+            marks,
         }
     }
 
     /// Watches until ingest has ended; then returns within about two timeouts (3 s).
     pub fn run(mut self) {
         while self.look() {
-            let interval = if self.is_settled() { LOOK_INTERVAL } else { RETRY_INTERVAL };
-            match self.asks.recv_timeout(interval) {
-                Ok(ask) => self.note(ask),
+            match self.questions.recv_timeout(self.interval()) {
+                Ok(question) => self.note(question),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            while let Ok(ask) = self.asks.try_recv() {
-                self.note(ask);
             }
         }
     }
 
-    fn is_settled(&self) -> bool {
+    /// Time until the next look, unless ingest asks.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
         let resolved = |topic: &Watched| topic.life.as_ref().is_none_or(|life| life.unresolved.is_empty());
-        self.ready && !self.main_silent && self.asked.is_empty() && self.topics.iter().all(resolved)
+        let settled =
+            self.ready && !self.main_silent && self.open.is_empty() && self.topics.iter().all(resolved);
+        if settled { LOOK_INTERVAL } else { RETRY_INTERVAL }
     }
 
-    fn note(&mut self, ask: Ask) {
-        if let Ask::OutOfRange { topic, partition } = ask
-            && !self.asked.contains(&(Arc::clone(&topic), partition))
-        {
-            self.asked.push((topic, partition));
+    /// Ingest has asked: a look is due.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    fn note(&mut self, question: Question) {
+        if question != Question::Look && !self.open.contains(&question) {
+            self.open.push(question);
         }
     }
 
     /// One look at everything. False once ingest has ended.
-    fn look(&mut self) -> bool {
-        let looked = self.look_at_topics();
+    pub fn look(&mut self) -> bool {
+        while let Ok(question) = self.questions.try_recv() {
+            self.note(question);
+        }
+        let looked = self.look_at_topics().and_then(|()| self.ask_offsets());
         let refusals = self.client.news().into_iter().filter(is_refusal);
         let mut findings: Vec<_> = refusals.map(Finding::Refusal).collect();
         match looked {
             Ok(complete) => {
                 self.main_silent = !self.main.probe(ANSWER_TIMEOUT);
+                self.tries += 1;
                 findings.push(Finding::Heard);
-                if complete && !self.ready {
+                if !self.ready && (complete || self.tries >= TRIES_BEFORE_READY) {
                     self.ready = true;
                     findings.push(Finding::Ready);
                 }
@@ -169,143 +278,177 @@ impl Watcher {
         findings.into_iter().all(|finding| self.tell(finding).is_ok())
     }
 
-    /// True if the start of every partition that is there has been told.
-    fn look_at_topics(&mut self) -> Result<bool, Cut> {
-        if self.cluster_id.is_none() {
-            self.cluster_id = self.client.cluster_id(ANSWER_TIMEOUT);
-        }
-        let silent = || Cut::Silent("no broker answers".to_owned());
-        let cluster_id = self.cluster_id.clone().ok_or_else(silent)?;
-        let mut complete = true;
+    fn look_at_topics(&mut self) -> Result<(), Cut> {
         for index in 0..self.topics.len() {
             let name = Arc::clone(&self.topics[index].name);
+            let mark = self.marks.newest();
             match self.client.topic(&name, ANSWER_TIMEOUT) {
-                Ok(found) => {
-                    self.tell(Finding::Present(name))?;
-                    self.found(index, &found, &cluster_id)?;
-                    self.answer(index)?;
-                    complete &=
-                        self.topics[index].life.as_ref().is_some_and(|life| life.unresolved.is_empty());
-                }
+                Ok(found) => self.found(index, found, mark)?,
                 Err(TopicError::Unknown) => {
                     self.topics[index].was_absent = true;
                     self.tell(Finding::Missing(name))?;
                 }
-                Err(TopicError::Refused(text)) => {
-                    complete = false;
-                    self.tell(Finding::Refused(name, text))?;
-                }
+                Err(TopicError::Refused(text)) => self.tell(Finding::Refused(name, text))?,
                 Err(TopicError::Unreachable(text)) => return Err(Cut::Silent(text)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The cluster described a topic.
+    fn found(&mut self, index: usize, found: Topic, mark: u64) -> Result<(), Cut> {
+        let cluster_id = match found.id {
+            Some(_) => String::new(),
+            // Only what has no id of its own needs the cluster's; and not every cluster has one.
+            None => match self.client.cluster_id(ANSWER_TIMEOUT) {
+                Ok(id) => id.unwrap_or_default(),
+                Err(error) => return Err(Cut::Silent(error.to_string())),
+            },
+        };
+        let watched = &mut self.topics[index];
+        let topic = Arc::clone(&watched.name);
+        let verdict = watched.judge(&found, &cluster_id);
+        let Topic { id, leaderless, .. } = found;
+        match verdict {
+            Verdict::Life { epoch, partitions, goes_on } => {
+                let from = watched.start(self.from);
+                let begin = match from {
+                    _ if goes_on => Begin::GoesOn,
+                    From::Earliest => Begin::AtStart,
+                    From::Latest | From::Timestamp(_) => Begin::Elsewhere,
+                };
+                let before = watched.life.take().filter(|_| goes_on);
+                let unresolved = before.map_or_else(Vec::new, |life| life.unresolved);
+                let mut life = Life { id, epoch, partitions, unresolved, leaderless };
+                if !goes_on {
+                    life.expect(0..partitions, from);
+                }
+                watched.life = Some(life);
+                watched.was_absent = false;
+                self.forget_questions(&topic);
+                self.tell(Finding::Life { topic, id, epoch, partitions, begin })
+            }
+            Verdict::Grown { epoch, partitions } => {
+                if let Some(life) = &mut watched.life {
+                    life.expect(life.partitions..partitions, From::Earliest);
+                    life.partitions = partitions;
+                    life.leaderless.clone_from(&leaderless);
+                }
+                self.tell(Finding::Grown { topic: Arc::clone(&topic), epoch, partitions })?;
+                self.tell(Finding::Same { topic, epoch, mark, leaderless })
+            }
+            Verdict::Same { epoch } => {
+                if let Some(life) = &mut watched.life {
+                    life.leaderless.clone_from(&leaderless);
+                }
+                self.tell(Finding::Same { topic, epoch, mark, leaderless })
+            }
+        }
+    }
+
+    /// What was asked of an earlier life means nothing any more.
+    fn forget_questions(&mut self, name: &str) {
+        self.open.retain(|question| match question {
+            Question::Ends { topic, .. } | Question::Standing { topic, .. } => **topic != *name,
+            Question::Look => false,
+        });
+    }
+
+    /// Asks for every offset that is wanted, at once, and tells what was found. True if no start is missing that could be
+    /// had.
+    fn ask_offsets(&mut self) -> Result<bool, Cut> {
+        let open = std::mem::take(&mut self.open);
+        let mut due = self.starts_due();
+        let starts = due.len();
+        let mut asked = Vec::new();
+        for question in open {
+            let (topic, partition, first) = match &question {
+                Question::Ends { topic, partition } => (topic, *partition, At::Start),
+                Question::Standing { topic, partition } => (topic, *partition, At::Stable),
+                Question::Look => continue,
+            };
+            // A topic that is not there has nothing to tell; its life's end will be.
+            let Some(index) = self.topics.iter().position(|watched| watched.name == *topic) else { continue };
+            due.extend([first, At::End].map(|at| Due { topic: index, partition, at }));
+            asked.push((index, question));
+        }
+        if due.is_empty() {
+            return Ok(true);
+        }
+        let wanted: Vec<Wanted<'_>> = due
+            .iter()
+            .map(|due| Wanted { topic: &self.topics[due.topic].name, partition: due.partition, at: due.at })
+            .collect();
+        let found = self.client.offsets(&wanted, ANSWER_TIMEOUT);
+        assert_eq!(found.len(), due.len(), "an outcome for each offset asked for");
+        let (found, answers) = found.split_at(starts);
+        let complete = self.tell_starts(&due[..starts], found)?;
+        for ((index, question), answer) in asked.into_iter().zip(answers.chunks(2)) {
+            match answer {
+                [Ok(first), Ok(end)] => self.tell_ends(index, &question, *first, *end)?,
+                _ => self.open.push(question),
             }
         }
         Ok(complete)
     }
 
-    /// The cluster described a topic.
-    fn found(&mut self, index: usize, found: &Topic, cluster_id: &str) -> Result<(), Cut> {
-        let watched = &self.topics[index];
-        let topic = Arc::clone(&watched.name);
-        match watched.judge(found, cluster_id) {
-            Verdict::Life { id, epoch, partitions } => {
-                let from = watched.start(self.from);
-                let (starts, unresolved) =
-                    self.resolve(&topic, (0..partitions).map(|partition| (partition, from)));
-                self.topics[index].life = Some(Life { id, epoch, partitions, unresolved });
-                self.asked.retain(|(asked, _)| *asked != topic);
-                self.tell(Finding::Life { topic, epoch, starts })
-            }
-            Verdict::Grown(partitions) => {
-                let first = watched.life.as_ref().map_or(0, |life| life.partitions);
-                let new = (first..partitions).map(|partition| (partition, From::Earliest));
-                let (starts, unresolved) = self.resolve(&topic, new);
-                if let Some(life) = &mut self.topics[index].life {
-                    life.partitions = partitions;
-                    life.unresolved.extend(unresolved);
+    /// Starts that can be asked for: a partition without a leader has nobody who knows.
+    fn starts_due(&self) -> Vec<Due> {
+        let mut due = Vec::new();
+        for (topic, watched) in self.topics.iter().enumerate() {
+            let Some(life) = &watched.life else { continue };
+            for &Unresolved { partition, from } in &life.unresolved {
+                if life.leaderless.contains(&partition) {
+                    continue;
                 }
-                self.tell(Finding::Starts { topic, first, starts })
+                let at = match from {
+                    From::Latest => At::Stable,
+                    From::Earliest => At::Start,
+                    From::Timestamp(ts_ms) => At::Time(ts_ms),
+                };
+                due.push(Due { topic, partition, at });
             }
-            Verdict::Same => self.resolve_rest(index),
         }
+        due
     }
 
-    /// Asks again for the starts that were not to be had.
-    fn resolve_rest(&mut self, index: usize) -> Result<(), Cut> {
-        let topic = Arc::clone(&self.topics[index].name);
-        let Some(life) = &mut self.topics[index].life else { return Ok(()) };
-        let wanted = std::mem::take(&mut life.unresolved);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let (starts, unresolved) = self.resolve(&topic, wanted.iter().copied());
-        if let Some(life) = &mut self.topics[index].life {
-            life.unresolved = unresolved;
-        }
-        for ((partition, _), start) in wanted.into_iter().zip(starts) {
-            if start != UNRESOLVED {
-                self.tell(Finding::Starts {
-                    topic: Arc::clone(&topic),
-                    first: partition,
-                    starts: vec![start],
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Starts of the partitions, and those that are to be asked for again: the ones that failed behind the ones that were
-    /// not asked for, so that a dead leader does not keep the others waiting for ever.
-    fn resolve(
-        &self,
-        topic: &str,
-        partitions: impl Iterator<Item = (u32, From)>,
-    ) -> (Vec<i64>, Vec<(u32, From)>) {
-        let (mut failed, mut put_off) = (Vec::new(), Vec::new());
-        let start = |(partition, from)| {
-            if failed.len() >= FAILURES_MAX || self.asks.is_disconnected() {
-                put_off.push((partition, from));
-                return UNRESOLVED;
-            }
-            match self.start(topic, partition, from) {
-                Ok(start) => start,
-                Err(error) => {
-                    debug!(topic, partition, %error, "no start position yet");
-                    failed.push((partition, from));
-                    UNRESOLVED
+    fn tell_starts(&mut self, due: &[Due], found: &[Result<i64, kafka::Error>]) -> Result<bool, Cut> {
+        let mut complete = true;
+        for topic in 0..self.topics.len() {
+            let of_topic = || due.iter().zip(found).filter(|(due, _)| due.topic == topic);
+            let Watched { name, life: Some(life), .. } = &mut self.topics[topic] else { continue };
+            let mut starts = Vec::new();
+            for (due, found) in of_topic() {
+                if let Err(error) = found {
+                    complete = false;
+                    debug!(topic = &**name, due.partition, %error, "no start position yet");
                 }
+                starts.push((due.partition, found.as_ref().ok().copied()));
             }
-        };
-        let starts = partitions.map(start).collect();
-        put_off.extend(failed);
-        (starts, put_off)
-    }
-
-    fn start(&self, topic: &str, partition: u32, from: From) -> Result<i64, kafka::Error> {
-        match from {
-            From::Latest => Ok(self.client.watermarks(topic, partition, ANSWER_TIMEOUT)?.1),
-            From::Earliest => Ok(self.client.watermarks(topic, partition, ANSWER_TIMEOUT)?.0),
-            From::Timestamp(ts_ms) => self.client.offset_for_time(topic, partition, ts_ms, ANSWER_TIMEOUT),
+            let is_found = |partition| starts.iter().any(|&(of, start)| of == partition && start.is_some());
+            life.unresolved.retain(|unresolved| !is_found(unresolved.partition));
+            if !starts.is_empty() {
+                let (topic, epoch) = (Arc::clone(name), life.epoch);
+                self.tell(Finding::Starts { topic, epoch, starts })?;
+            }
         }
+        Ok(complete)
     }
 
-    /// Answers what ingest asked about a topic.
-    fn answer(&mut self, index: usize) -> Result<(), Cut> {
+    fn tell_ends(&self, index: usize, question: &Question, first: i64, end: i64) -> Result<(), Cut> {
         let Some(life) = &self.topics[index].life else { return Ok(()) };
         let epoch = life.epoch;
-        let name = &self.topics[index].name;
-        let (mine, others) =
-            std::mem::take(&mut self.asked).into_iter().partition(|(asked, _)| asked == name);
-        self.asked = others;
-        let unanswered = self.asked.len();
-        for (topic, partition) in mine {
-            let give_up = self.asked.len() >= unanswered + FAILURES_MAX;
-            let asked = (!give_up).then(|| self.client.watermarks(&topic, partition, ANSWER_TIMEOUT));
-            let Some(Ok((low, high))) = asked else {
-                self.asked.push((topic, partition));
-                continue;
-            };
-            self.tell(Finding::Ends { topic, epoch, partition, low, high })?;
-        }
-        Ok(())
+        self.tell(match question {
+            Question::Ends { topic, partition } => {
+                let (topic, partition) = (Arc::clone(topic), *partition);
+                Finding::Ends { topic, epoch, partition, low: first, high: end }
+            }
+            Question::Standing { topic, partition } => {
+                let (topic, partition) = (Arc::clone(topic), *partition);
+                Finding::Standing { topic, epoch, partition, stable: first, end }
+            }
+            Question::Look => return Ok(()),
+        })
     }
 
     /// Waits for room: nothing may be lost, and this thread has time.

@@ -199,7 +199,7 @@ impl Server {
         questions: flume::Receiver<ToIngest>,
         catalog: &SharedCatalog,
         metrics: &Arc<IngestMetrics>,
-    ) -> Result<(ingest::Ingest, ingest::Watcher), Error> {
+    ) -> Result<ingest::OverKafka, Error> {
         ingest::new(ingest::Setup {
             config,
             writer,
@@ -255,7 +255,7 @@ impl Server {
         listeners: Listeners,
         obeys: flume::Sender<Phase>,
         (catalog, ingest_metrics): (SharedCatalog, Arc<IngestMetrics>),
-        ingest: Option<(ingest::Ingest, ingest::Watcher)>,
+        ingest: Option<ingest::OverKafka>,
     ) -> Result<(), Error> {
         if let Some((ingest, watcher)) = ingest {
             self.threads.spawn(Thread::Ingest, move || {

@@ -15,7 +15,8 @@ impl<R: Ring> Shard<R> {
             match self.inbox.try_recv() {
                 Ok(ToShard::Connection(handover)) => self.begin(handover),
                 Ok(ToShard::Channel(answer)) => self.answered(answer),
-                Ok(ToShard::Status(state)) => self.tell_state(state),
+                Ok(ToShard::Status(status)) if status.topic.is_none() => self.tell_state(status.state),
+                Ok(ToShard::Status(_)) => {}
                 Ok(ToShard::Explain(asked)) => self.explain(&asked),
                 Ok(ToShard::Drain { jitter_ms }) => self.begin_drain(jitter_ms),
                 Ok(ToShard::Stop) => self.stop(),

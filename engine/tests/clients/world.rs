@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use engine::{
-    catalog::SharedCatalog,
+    catalog::{SharedCatalog, Start},
     clock::Now,
     config::{Keepalive, Limits, Route, Service},
     ingest::{Bus, Record, Taken},
@@ -114,7 +114,7 @@ impl World {
         let mut bus =
             Bus::new(writer, &[route], &plan.limits, links, questions, catalog, Arc::clone(&ingest));
         let topic = bus.add_topic("t", epoch());
-        assert_eq!(bus.add_source(topic, 0, 0), 0);
+        assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
         Self { shard, bus, metrics, ingest, load, answers: true, net, inbox, now, next: 0 }
     }
 

@@ -15,7 +15,7 @@ use engine::{
     config::{Config, From, Limits, Oversized, Route, SlabSizes},
     health::Health,
     ingest::{self, Setup},
-    mail::{Answer, DataState, Question, ToIngest, ToShard},
+    mail::{Answer, DataState, Question, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
     slab::{Bell, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
@@ -58,7 +58,10 @@ pub(crate) struct Node {
     pub(crate) still: Vec<bool>,
     /// What reader 0 saw.
     pub(crate) seen: Vec<Seen>,
+    /// Of all topics together.
     pub(crate) states: Vec<DataState>,
+    /// Of single topics.
+    pub(crate) statuses: Vec<Status>,
     pub(crate) metrics: Arc<IngestMetrics>,
     pub(crate) health: Arc<Health>,
     pub(crate) catalog: SharedCatalog,
@@ -127,6 +130,7 @@ impl Node {
             readers,
             seen: Vec::new(),
             states: Vec::new(),
+            statuses: Vec::new(),
             metrics,
             health,
             catalog,
@@ -160,7 +164,10 @@ impl Node {
                     ToShard::Channel(answer) => {
                         self.answers.insert((number, answer.name.to_string()), answer);
                     }
-                    ToShard::Status(state) if number == 0 => self.states.push(state),
+                    ToShard::Status(status) if number == 0 && status.topic.is_none() => {
+                        self.states.push(status.state);
+                    }
+                    ToShard::Status(status) if number == 0 => self.statuses.push(status),
                     ToShard::Status(_) => {}
                     other @ (ToShard::Connection(_)
                     | ToShard::Explain(_)

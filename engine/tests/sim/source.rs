@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use engine::{
-    catalog::{SourceNumber, TopicNumber},
+    catalog::{SourceNumber, Start, TopicNumber},
     ingest::{Bounds, Bus, Record, Taken},
     slab::Full,
 };
@@ -110,7 +110,7 @@ impl Source {
         model: &mut Model,
     ) {
         let partition = u32::try_from(topic.partitions.len()).expect("few");
-        let source = bus.add_source(topic.number, partition, next);
+        let source = bus.add_source(topic.number, partition, Start::At(next));
         let part = (epoch, partition, 0);
         model.add_part(part, next);
         topic.partitions.push(Partition { source, part, next });
@@ -233,7 +233,7 @@ impl Source {
         let mut ends = Vec::new();
         for partition in &old.partitions {
             let unread = i64::try_from(self.rng.below(5)).expect("small");
-            ends.push(partition.next + unread);
+            ends.push((partition.next, partition.next + unread));
             let (from, to) = (partition.next, partition.next + (unread - 1).max(0));
             model.lose(Lost { part: partition.part, from, to, reason: "reset" });
         }

@@ -48,6 +48,8 @@ pub enum GapReason {
     Reset,
     /// A record over the limit.
     Oversized,
+    /// Records that cannot be read.
+    Unreadable,
 }
 
 impl GapReason {
@@ -60,6 +62,7 @@ impl GapReason {
             Self::Conflated => "conflated",
             Self::Reset => "reset",
             Self::Oversized => "oversized",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -333,6 +336,7 @@ mod tests {
             (GapReason::Conflated, "conflated"),
             (GapReason::Reset, "reset"),
             (GapReason::Oversized, "oversized"),
+            (GapReason::Unreadable, "unreadable"),
         ];
         for (reason, word) in reasons {
             assert_eq!(

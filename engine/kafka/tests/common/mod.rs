@@ -46,7 +46,7 @@ impl Got {
             | Delivery::Truncated { tag, text, .. }
             | Delivery::Skipped { tag, text, .. }
             | Delivery::Refused { tag, text }
-            | Delivery::Doubt { tag, text } => Self::Error { tag, text: text.to_owned() },
+            | Delivery::Doubt { tag, text, .. } => Self::Error { tag, text: text.to_owned() },
         }
     }
 }

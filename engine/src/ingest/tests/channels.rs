@@ -76,7 +76,7 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
         for letter in world.inboxes[0].drain() {
             match letter {
                 ToShard::Channel(answer) => names.push(answer.name.to_string()),
-                ToShard::Status(state) => states.push(state),
+                ToShard::Status(status) => states.push(status.state),
                 other @ (ToShard::Connection(_)
                 | ToShard::Explain(_)
                 | ToShard::Drain { .. }

@@ -1,6 +1,7 @@
 //! A shard that does not acknowledge: ingest waits, answers, and goes on.
 
 use super::*;
+use crate::catalog::Start;
 
 #[test]
 fn a_full_slab_keeps_the_record_and_answers_questions() {
@@ -42,7 +43,7 @@ fn a_record_of_several_entries_goes_on_in_its_middle() {
         let shift = world.bus.add_topic("u", Epoch::of("c", b"u"));
         for partition in 0..lead {
             // A frameless entry each, so that the slab is full at another entry of the record.
-            world.bus.add_source(shift, partition, 0);
+            world.bus.add_source(shift, partition, Start::At(0));
         }
         let source = world.topic("t", 1)[0];
         let mut seen = Vec::new();

@@ -3,6 +3,7 @@
 use proto::{native::reply::GapReason, position::Position};
 
 use super::{super::Bounds, *};
+use crate::catalog::Start;
 
 fn position(topic: &str, partition: u32, offset: i64) -> String {
     Position { epoch: Epoch::of("cluster", topic.as_bytes()), partition, offset }.to_string()
@@ -71,9 +72,9 @@ fn a_new_life_is_a_reset_and_has_numbers_of_its_own() {
     let old = world.topic("t", 2);
     let channel = world.hold(0, "a").outcome.unwrap().channel;
     world.take(old[0], &keyed(0, "a", "1"));
-    world.bus.retire(0, &[5]);
+    world.bus.retire(0, &[(1, 5)]);
     let topic = world.bus.add_topic("t", Epoch::of("cluster", b"another"));
-    let new: Vec<_> = (0..2).map(|partition| world.bus.add_source(topic, partition, 0)).collect();
+    let new: Vec<_> = (0..2).map(|partition| world.bus.add_source(topic, partition, Start::At(0))).collect();
     world.take(new[0], &keyed(0, "a", "2"));
     let entries = world.read(0);
     let messages: Vec<_> = entries.iter().filter_map(|(_, frame)| frame.as_ref()).map(short).collect();

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{Bus, Record, Taken};
 use crate::{
-    catalog::{Catalog, SharedCatalog, SourceNumber},
+    catalog::{Catalog, SharedCatalog, SourceNumber, Start},
     config::{Limits, Oversized, Route},
     mail::{Answer, Question, ToIngest, ToShard},
     metrics::IngestMetrics,
@@ -73,7 +73,7 @@ impl World {
     /// A topic with partitions that begin at 0.
     pub(super) fn topic(&mut self, name: &str, partitions: u32) -> Vec<SourceNumber> {
         let topic = self.bus.add_topic(name, Epoch::of("cluster", name.as_bytes()));
-        (0..partitions).map(|partition| self.bus.add_source(topic, partition, 0)).collect()
+        (0..partitions).map(|partition| self.bus.add_source(topic, partition, Start::At(0))).collect()
     }
 
     pub(super) fn accept(&mut self, source: SourceNumber, record: &Record<'_>) -> Result<Taken, Full> {

@@ -4,6 +4,7 @@ use proto::position::{AnyPosition, Epoch, Position};
 use serde_json::json;
 
 use super::*;
+use crate::catalog::Start;
 
 #[test]
 fn a_record_becomes_one_frame_in_its_channel() {
@@ -181,8 +182,8 @@ fn a_value_above_the_limit_is_a_gap_or_stops_the_topic() {
 fn positions_tell_of_partitions_without_entries() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     let topic = world.bus.add_topic("t", Epoch::of("c", b"t"));
-    let known = world.bus.add_source(topic, 0, 40);
-    let unknown = world.bus.add_source(topic, 1, -1);
+    let known = world.bus.add_source(topic, 0, Start::At(40));
+    let unknown = world.bus.add_source(topic, 1, Start::Unresolved);
     world.read(0);
     let mut next = Vec::new();
     let at_tail = |world: &World, next: &mut Vec<i64>| {

@@ -1,0 +1,346 @@
+//! What the watcher found, applied.
+
+use std::sync::Arc;
+
+use kafka::{BrokerEvent, Read, TopicId};
+use proto::{native::reply::GapReason, position::Epoch};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    faults::Kind,
+    jobs::Bounds,
+    lives::CutAt,
+    reach::Witness,
+    thread::{Ingest, Ready},
+    watcher::{Begin, Finding, Question},
+};
+use crate::{catalog::Start, health::Reason, mail::PartitionState};
+
+/// Time between two words in the log about broken connections.
+const LOST_INTERVAL_NS: u64 = 10_000_000_000;
+
+impl<R: Read, D> Ingest<R, D> {
+    pub(super) fn apply(&mut self, finding: Finding) {
+        match finding {
+            Finding::Life { topic, id, epoch, partitions, begin } => {
+                self.present(&topic);
+                self.begin_life(&topic, id, epoch, partitions, begin);
+            }
+            Finding::Grown { topic, epoch, partitions } => self.grow(&topic, epoch, partitions),
+            Finding::Same { topic, epoch, mark, leaderless } => {
+                self.present(&topic);
+                self.same(&topic, epoch, mark, &leaderless);
+            }
+            Finding::Starts { topic, epoch, starts } => self.starts(&topic, epoch, &starts),
+            Finding::Ends { topic, epoch, partition, low, high } => {
+                self.ends(&topic, epoch, partition, low, high);
+            }
+            Finding::Standing { topic, epoch, partition, stable, end } => {
+                self.standing(&topic, epoch, partition, stable, end);
+            }
+            Finding::Missing(topic) => {
+                self.hold_topic(&topic);
+                let text = "the cluster has no such topic";
+                self.feed.faults.set(&topic, Kind::Unknown, text, self.feed.now_ns);
+            }
+            Finding::Refused(topic, text) => {
+                self.feed.faults.set(&topic, Kind::Refused, &text, self.feed.now_ns);
+            }
+            Finding::Heard => self.heard(Witness::Watcher),
+            Finding::Silent(text) => self.silent(Witness::Watcher, &text),
+            Finding::Refusal(event) => self.refused(&event),
+            Finding::Ready => self.ready = Ready::Found,
+        }
+    }
+
+    /// The topic is there, and we may look at it.
+    fn present(&mut self, topic: &Arc<str>) {
+        self.feed.faults.is_read(topic);
+        self.feed.faults.clear(topic, Kind::Unknown);
+        self.feed.faults.clear(topic, Kind::Refused);
+    }
+
+    /// Holds all partitions of a topic that may be another by now.
+    fn hold_topic(&mut self, topic: &str) {
+        let Some(life) = self.feed.known.present(topic) else { return };
+        for tag in self.feed.known.lives[life].tags.clone() {
+            self.feed.hold(tag);
+        }
+    }
+
+    fn begin_life(
+        &mut self,
+        topic: &Arc<str>,
+        id: Option<TopicId>,
+        epoch: Epoch,
+        partitions: u32,
+        begin: Begin,
+    ) {
+        let before = self.feed.known.present(topic);
+        let mut goes_on = Vec::new();
+        if let Some(old) = before {
+            if begin == Begin::GoesOn {
+                warn!(topic = &**topic, %epoch, "the brokers tell the topic's id now: clients get a gap notice, reading goes on");
+                goes_on = self.next_offsets(old);
+            } else {
+                warn!(topic = &**topic, %epoch, "the topic was created anew: clients get a gap notice, it is read from its beginning");
+            }
+            self.end_life(old, begin);
+        }
+        info!(topic = &**topic, %epoch, partitions, "reads a topic");
+        let life = self.feed.begin_life(topic, id, epoch);
+        for partition in 0..partitions as usize {
+            let start = match (begin, goes_on.get(partition)) {
+                (Begin::GoesOn, Some(&next)) if next >= 0 => Start::At(next),
+                (Begin::AtStart, _) => Start::Beginning,
+                (Begin::GoesOn | Begin::Elsewhere, _) => Start::Unresolved,
+            };
+            let tag = self.feed.add_part(life, start);
+            self.begin(tag);
+        }
+    }
+
+    fn next_offsets(&self, life: usize) -> Vec<i64> {
+        let tags = &self.feed.known.lives[life].tags;
+        tags.iter().map(|&tag| self.feed.bus.next_offset(self.feed.known.part(tag).source)).collect()
+    }
+
+    /// A life is over. Where it was not seen when it ended, what was read since the last look may be of the next one, and is
+    /// void.
+    fn end_life(&mut self, life: usize, next: Begin) {
+        let seen = self.feed.known.lives[life].is_replaced || next == Begin::GoesOn;
+        let tags = self.feed.known.lives[life].tags.clone();
+        let bounds = |&tag: &u32| {
+            let part = self.feed.known.part(tag);
+            let next = self.feed.bus.next_offset(part.source);
+            let from = if seen { next } else { part.confirmed().min(next) };
+            (from, self.reader.end(tag).unwrap_or(-1))
+        };
+        let bounds: Vec<(i64, i64)> = tags.iter().map(bounds).collect();
+        self.end_parts(life);
+        self.feed.bus.retire(self.feed.known.lives[life].number, &bounds);
+        let topic = Arc::clone(&self.feed.known.lives[life].topic);
+        for kind in [Kind::Stopped, Kind::Leaderless, Kind::ReadRefused, Kind::Transaction] {
+            self.feed.faults.clear(&topic, kind);
+        }
+    }
+
+    pub(super) fn end_parts(&mut self, life: usize) {
+        for tag in self.feed.known.lives[life].tags.clone() {
+            let state = self.feed.known.part(tag).state;
+            if !matches!(state, PartitionState::Waiting | PartitionState::Ended)
+                && let Err(error) = self.reader.unassign(tag)
+            {
+                error!(tag, %error, "the consumer does not let go of a partition");
+            }
+            self.feed.set_state(tag, PartitionState::Ended);
+        }
+    }
+
+    fn grow(&mut self, topic: &Arc<str>, epoch: Epoch, partitions: u32) {
+        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        while self.feed.known.lives[life].tags.len() < partitions as usize {
+            let tag = self.feed.add_part(life, Start::Beginning);
+            info!(topic = &**topic, partition = self.feed.known.part(tag).partition, "finds a new partition");
+        }
+    }
+
+    /// The topic is as known: what was held for doubt goes on, and what was read until the question was put is confirmed.
+    fn same(&mut self, topic: &str, epoch: Epoch, mark: u64, leaderless: &[u32]) {
+        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        // Its successor is known to be there: whoever answered has not heard of it yet.
+        let is_replaced = self.feed.known.lives[life].is_replaced;
+        for tag in self.feed.known.lives[life].tags.clone() {
+            let part = self.feed.known.part_mut(tag);
+            part.leaderless = leaderless.contains(&part.partition).then_some("no leader");
+            if is_replaced {
+                continue;
+            }
+            part.confirm(mark);
+            if part.state == PartitionState::Held && part.held_since <= mark {
+                self.release(tag);
+            }
+        }
+    }
+
+    /// A partition that was held is of the topic we know: reading goes on, where its log was cut if it was.
+    fn release(&mut self, tag: u32) {
+        let cut = self.feed.known.part_mut(tag).cut.take();
+        let next = self.feed.bus.next_offset(self.feed.known.part(tag).source);
+        match cut {
+            Some(CutAt::Offset(at)) if at < next => self.feed.cut(tag, at),
+            // All that was read may be void: asks where the log begins.
+            Some(CutAt::Unknown) => {
+                self.feed.known.part_mut(tag).cut = cut;
+                self.feed.set_state(tag, PartitionState::OutOfRange);
+                return self.feed.out_of_range.push(tag);
+            }
+            Some(CutAt::Offset(_)) | None => {}
+        }
+        self.go_on(tag);
+    }
+
+    /// Reads on from the partition's next offset; what was fetched before is forgotten.
+    fn go_on(&mut self, tag: u32) {
+        let next = self.feed.bus.next_offset(self.feed.known.part(tag).source);
+        match self.reader.seek(tag, next) {
+            Ok(()) => self.feed.set_state(tag, PartitionState::Reading),
+            Err(error) => {
+                let (topic, partition) = self.feed.name(tag);
+                error!(topic = &*topic, partition, %error, "the consumer does not go on; asked again");
+                self.feed.set_state(tag, PartitionState::OutOfRange);
+                self.feed.out_of_range.push(tag);
+            }
+        }
+    }
+
+    fn starts(&mut self, topic: &str, epoch: Epoch, starts: &[(u32, Option<i64>)]) {
+        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        for &(partition, start) in starts {
+            let Some(tag) = self.feed.known.tag(life, partition) else { continue };
+            if let Some(start) = start {
+                info!(topic, partition, start, "reads a partition");
+                self.feed.known.part_mut(tag).leaderless = None;
+                self.feed.bus.skip(self.feed.known.part(tag).source, start);
+                self.begin(tag);
+            } else {
+                self.feed.known.part_mut(tag).leaderless = Some("its leader does not answer");
+            }
+        }
+    }
+
+    /// An offset was out of range, in the same life: goes on at the end of the log that is nearest.
+    fn ends(&mut self, topic: &str, epoch: Epoch, partition: u32, low: i64, high: i64) {
+        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(tag) = self.feed.known.tag(life, partition) else { return };
+        if self.feed.known.part(tag).state != PartitionState::OutOfRange {
+            return;
+        }
+        if self.feed.known.part_mut(tag).cut.take() == Some(CutAt::Unknown) {
+            self.feed.cut(tag, low);
+            return self.go_on(tag);
+        }
+        let source = self.feed.known.part(tag).source;
+        let next = self.feed.bus.next_offset(source);
+        if next < low {
+            warn!(
+                topic,
+                partition,
+                from = next,
+                to = low - 1,
+                "retention was faster: clients get a gap notice"
+            );
+            let bounds = Bounds { source, from: next, to: low - 1 };
+            self.feed.bus.gap(self.feed.known.lives[life].number, GapReason::Retention, vec![bounds]);
+        } else if next > high {
+            self.feed.cut(tag, high);
+        }
+        self.go_on(tag);
+    }
+
+    /// Why a partition stands still: an open transaction holds it back, or nothing does any more.
+    fn standing(&mut self, topic: &str, epoch: Epoch, partition: u32, stable: i64, end: i64) {
+        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(tag) = self.feed.known.tag(life, partition) else { return };
+        if let Some(standstill) = &mut self.feed.known.part_mut(tag).standstill {
+            standstill.unstable = (stable < end && stable <= standstill.next).then_some(stable);
+        }
+    }
+
+    /// Has the consumer read a partition whose start is known.
+    pub(super) fn begin(&mut self, tag: u32) {
+        let part = self.feed.known.part(tag);
+        let life = &self.feed.known.lives[part.life];
+        let next = self.feed.bus.next_offset(part.source);
+        if next < 0 || life.stopped || part.state != PartitionState::Waiting {
+            return;
+        }
+        match self.reader.assign(&life.topic, part.partition, next, tag) {
+            Ok(()) => {
+                self.feed.known.part_mut(tag).begin(next);
+                self.feed.set_state(tag, PartitionState::Reading);
+            }
+            Err(error) => {
+                let (topic, partition) = self.feed.name(tag);
+                error!(topic = &*topic, partition, %error, "the consumer does not take a partition; tried again");
+            }
+        }
+    }
+
+    /// Asks the watcher; what finds no room waits for the next turn.
+    pub(super) fn ask(&mut self, question: Question) {
+        if !self.unasked.contains(&question) {
+            self.unasked.push(question);
+        }
+    }
+}
+
+/// The brokers.
+impl<R: Read, D> Ingest<R, D> {
+    pub(super) fn watch_connections(&mut self) {
+        for event in self.reader.news() {
+            match &event {
+                BrokerEvent::Down(text) => {
+                    self.silent(Witness::Consumer, text);
+                    self.feed.look = true;
+                }
+                BrokerEvent::Up => self.heard(Witness::Consumer),
+                BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_) => self.refused(&event),
+                BrokerEvent::Lost(text) => self.lost_one(text),
+                BrokerEvent::Other(text) => {
+                    warn!(reason = text, "kafka");
+                    self.feed.look = true;
+                }
+            }
+        }
+    }
+
+    fn silent(&mut self, witness: Witness, text: &str) {
+        if self.feed.reach.silent(witness, self.feed.now_ns) {
+            if self.feed.metrics.broker_up.get() == 1 {
+                self.feed.metrics.broker_losses.add(1);
+            }
+            self.feed.metrics.broker_up.set(0);
+            if self.feed.health.set(&Reason::BrokersUnreachable, text) {
+                warn!(reason = text, "no broker answers; tried until one does");
+            }
+        }
+    }
+
+    fn heard(&mut self, witness: Witness) {
+        let state = self.feed.reach.heard(witness);
+        if self.feed.reach.is_heard() {
+            self.reached();
+        }
+        if let Some(state) = state {
+            self.feed.bus.state(state);
+        }
+    }
+
+    pub(super) fn reached(&self) {
+        self.feed.metrics.broker_up.set(1);
+        self.feed.health.clear(&Reason::BrokersRefuse);
+        if self.feed.health.clear(&Reason::BrokersUnreachable) {
+            info!("the brokers answer again");
+        }
+    }
+
+    /// One connection broke. Said now and then, for it is tried twice a second; silence of all is said elsewhere.
+    fn lost_one(&mut self, text: &str) {
+        let quiet = self.feed.now_ns.saturating_sub(self.lost_ns) < LOST_INTERVAL_NS;
+        if quiet || !self.feed.reach.is_heard() {
+            debug!(reason = text, "a broker's connection broke");
+        } else {
+            self.lost_ns = self.feed.now_ns;
+            warn!(reason = text, "a broker's connection broke; others may serve");
+        }
+    }
+
+    /// Why the brokers refuse us, by whichever client learnt it.
+    fn refused(&self, event: &BrokerEvent) {
+        let (BrokerEvent::AuthFailed(text) | BrokerEvent::TlsFailed(text)) = event else { return };
+        if self.feed.health.set(&Reason::BrokersRefuse, text) {
+            error!(reason = text, "the brokers refuse us");
+        }
+    }
+}

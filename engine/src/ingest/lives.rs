@@ -1,0 +1,256 @@
+//! The lives of topics and their partitions as ingest reads them. The consumer knows a partition by its *tag*, which is its
+//! index here.
+//!
+//! **Marks** order what ingest knows against what the watcher learns, without a clock: ingest counts them up, the watcher
+//! reads the count before it asks about a topic and gives it back with the answer. So whatever ingest noted at or before
+//! that mark was so when the cluster answered.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use kafka::TopicId;
+use proto::position::Epoch;
+
+use crate::{
+    catalog::{SourceNumber, TopicNumber},
+    mail::PartitionState,
+};
+
+/// Marks kept with the next offset there was at each: more than there are between two looks.
+const MARKS_KEPT: usize = 16;
+
+/// The count of marks, shared with the watcher.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Marks(Arc<AtomicU64>);
+
+impl Marks {
+    /// Counts one up, and gives it.
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The newest.
+    pub(super) fn newest(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A partition of one life of a topic.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) life: usize,
+    pub(super) partition: u32,
+    pub(super) source: SourceNumber,
+    pub(super) state: PartitionState,
+    /// It is held since this mark: only what the cluster says afterwards lets it go on.
+    pub(super) held_since: u64,
+    /// The log was cut; known while the partition is held.
+    pub(super) cut: Option<CutAt>,
+    /// The consumer left records out from this offset on: the next record ends the hole.
+    pub(super) hole: Option<i64>,
+    /// Its trouble has been logged; no record has come since.
+    pub(super) troubled: bool,
+    /// The broker refuses to let us read it.
+    pub(super) refusal: Option<Refusal>,
+    /// Why it has no start yet, or is not read, as the watcher sees it: no leader, or none that answers.
+    pub(super) leaderless: Option<&'static str>,
+    /// It stands still although there is more to read.
+    pub(super) standstill: Option<Standstill>,
+    /// All before this offset is of this life: where reading began, or what a look has confirmed since.
+    confirmed: i64,
+    /// Marks and the next offset at each.
+    marked: VecDeque<(u64, i64)>,
+}
+
+/// The broker does not let us read. librdkafka tells once and tries on in silence, so ingest begins anew now and then: what is
+/// not refused again is allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) text: Box<str>,
+    /// When reading was begun anew.
+    pub(super) tried_ns: Option<u64>,
+}
+
+/// A partition that has more to read, and of which nothing comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standstill {
+    /// Where it stands.
+    pub(super) next: i64,
+    pub(super) since_ns: u64,
+    /// When the watcher was asked why.
+    pub(super) asked_ns: Option<u64>,
+    /// The first offset that an open transaction holds back, if that is why.
+    pub(super) unstable: Option<i64>,
+}
+
+/// Where a partition's log was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CutAt {
+    /// What came from this offset on is void.
+    Offset(i64),
+    /// Not told: all that was read may be void.
+    Unknown,
+}
+
+impl Part {
+    /// Reading begins.
+    pub(super) fn begin(&mut self, next: i64) {
+        self.confirmed = next;
+    }
+
+    /// Notes the next offset at a mark.
+    pub(super) fn mark(&mut self, mark: u64, next: i64) {
+        if self.marked.len() == MARKS_KEPT {
+            self.marked.pop_front();
+        }
+        self.marked.push_back((mark, next));
+    }
+
+    /// A look that began after `mark` has seen that the topic is the same.
+    pub(super) fn confirm(&mut self, mark: u64) {
+        while let Some(&(at, next)) = self.marked.front()
+            && at <= mark
+        {
+            self.confirmed = next;
+            self.marked.pop_front();
+        }
+    }
+
+    /// From where on what was read may be of another life, if nothing showed when that began.
+    pub(super) fn confirmed(&self) -> i64 {
+        self.confirmed
+    }
+
+    /// Holds it back: its records are not taken until the cluster has said that the topic is the same.
+    pub(super) fn hold(&mut self, mark: u64) {
+        self.state = PartitionState::Held;
+        self.held_since = mark;
+    }
+}
+
+/// A life of a topic, from its creation to its deletion.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) topic: Arc<str>,
+    pub(super) id: Option<TopicId>,
+    pub(super) epoch: Epoch,
+    pub(super) number: TopicNumber,
+    /// By partition.
+    pub(super) tags: Vec<u32>,
+    pub(super) wants_headers: bool,
+    /// A value above the limit ended it.
+    pub(super) stopped: bool,
+    /// The consumer has told when the topic's id became another: all that was taken before is of this life.
+    pub(super) is_replaced: bool,
+}
+
+/// All of them, past lives included.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    pub(super) lives: Vec<Life>,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Lives {
+    /// The present life of a topic.
+    pub(super) fn present(&self, topic: &str) -> Option<usize> {
+        self.lives.iter().rposition(|life| *life.topic == *topic)
+    }
+
+    /// The present life of a topic, if it has this epoch.
+    pub(super) fn with_epoch(&self, topic: &str, epoch: Epoch) -> Option<usize> {
+        self.present(topic).filter(|&life| self.lives[life].epoch == epoch)
+    }
+
+    /// The tag of a partition of a life.
+    pub(super) fn tag(&self, life: usize, partition: u32) -> Option<u32> {
+        self.lives[life].tags.get(partition as usize).copied()
+    }
+
+    pub(super) fn begin(&mut self, life: Life) -> usize {
+        self.lives.push(life);
+        self.lives.len() - 1
+    }
+
+    /// Adds a life's next partition.
+    pub(super) fn add(&mut self, life: usize, source: SourceNumber) -> u32 {
+        let tag = u32::try_from(self.parts.len()).expect("partitions are few");
+        let tags = &mut self.lives[life].tags;
+        let partition = u32::try_from(tags.len()).expect("partitions are few");
+        tags.push(tag);
+        self.parts.push(Part {
+            life,
+            partition,
+            source,
+            state: PartitionState::Waiting,
+            held_since: 0,
+            cut: None,
+            hole: None,
+            troubled: false,
+            refusal: None,
+            leaderless: None,
+            standstill: None,
+            confirmed: -1,
+            marked: VecDeque::new(),
+        });
+        tag
+    }
+
+    pub(super) fn part(&self, tag: u32) -> &Part {
+        &self.parts[tag as usize]
+    }
+
+    pub(super) fn part_mut(&mut self, tag: u32) -> &mut Part {
+        &mut self.parts[tag as usize]
+    }
+
+    /// The life a tag is of.
+    pub(super) fn life_of(&self, tag: u32) -> &Life {
+        &self.lives[self.part(tag).life]
+    }
+
+    /// All tags.
+    pub(super) fn tags(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.parts.len()).expect("partitions are few")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_confirms_what_was_noted_before_it_and_no_more() {
+        let mut lives = Lives::default();
+        let life = Life {
+            topic: "t".into(),
+            id: None,
+            epoch: Epoch::of("", b"t"),
+            number: 0,
+            tags: Vec::new(),
+            wants_headers: false,
+            stopped: false,
+            is_replaced: false,
+        };
+        let life = lives.begin(life);
+        let tag = lives.add(life, 0);
+        let (marks, part) = (Marks::default(), lives.part_mut(tag));
+        assert_eq!(part.confirmed(), -1);
+        part.mark(marks.next(), 100);
+        part.mark(marks.next(), 150);
+        let asked = marks.newest();
+        part.mark(marks.next(), 200);
+        part.confirm(asked);
+        assert_eq!(part.confirmed(), 150);
+        part.confirm(asked);
+        assert_eq!(part.confirmed(), 150);
+        (0..100).for_each(|n| part.mark(marks.next(), 300 + n));
+        part.confirm(marks.newest());
+        assert_eq!(part.confirmed(), 399);
+    }
+}

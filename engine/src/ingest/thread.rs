@@ -1,0 +1,237 @@
+//! The ingest thread: one turn.
+
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use flume::{Receiver, Sender};
+use kafka::{Ask, Consumer, Lookup, Read};
+use tracing::info;
+
+use super::{
+    bus::Bus,
+    feed::Feed,
+    lives::Marks,
+    watcher::{Finding, Links, Question, Watcher},
+};
+use crate::{
+    catalog::SharedCatalog,
+    clock::Now,
+    config::Config,
+    error::Error,
+    health::Health,
+    mail::{ToIngest, ToShard},
+    metrics::IngestMetrics,
+    slab::{Bell, Writer},
+};
+
+/// Deliveries drained at once.
+const BATCH: usize = 1_024;
+/// Longest sleep: events of the connections are looked at this often.
+const SLEEP_MAX: Duration = Duration::from_millis(200);
+/// The same while letters wait for room in an inbox.
+const SLEEP_SHORT: Duration = Duration::from_millis(1);
+/// Findings and questions under way.
+const FINDINGS_MAX: usize = 1_024;
+
+/// What ingest is built from. `D` is the ring's kind of descriptor.
+#[derive(Debug)]
+pub struct Setup<'a, D> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The slab's writing end.
+    pub writer: Writer,
+    /// Inboxes and bells of the shards, by shard.
+    pub links: Vec<(Sender<ToShard<D>>, Arc<Bell>)>,
+    /// Ingest's inbox.
+    pub questions: Receiver<ToIngest>,
+    /// Ingest's bell, unset: whoever puts something into its inbox rings it.
+    pub bell: Arc<Bell>,
+    /// Where the catalog is shown.
+    pub catalog: SharedCatalog,
+    /// Ingest's counters.
+    pub metrics: Arc<IngestMetrics>,
+    /// Where reasons are shown.
+    pub health: Arc<Health>,
+}
+
+/// What ingest does after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// There is more: another turn at once.
+    No,
+    /// The slab is full up to the floor that a shard has yet to acknowledge: another turn after this pause, or when a shard
+    /// writes.
+    Full(Duration),
+    /// Nothing to do until something arrives, or for this long.
+    Sleep(Duration),
+    /// It has ended.
+    Ended,
+}
+
+/// Whether clients may be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The state of some topic or partition is not known.
+    No,
+    /// All are known; the places where reading begins are yet to be published.
+    Found,
+    /// It has been told.
+    Told,
+}
+
+/// The ingest thread's state, over whatever reads Kafka.
+#[derive(Debug)]
+pub struct Ingest<R, D> {
+    pub(super) reader: R,
+    pub(super) feed: Feed<D>,
+    pub(super) questions: Sender<Question>,
+    /// Questions that found no room.
+    pub(super) unasked: Vec<Question>,
+    pub(super) ready: Ready,
+    pub(super) duty_ns: u64,
+    /// When a broken connection was last logged.
+    pub(super) lost_ns: u64,
+    bell: Arc<Bell>,
+    findings: Receiver<Finding>,
+}
+
+/// The two threads' states over librdkafka.
+pub type OverKafka = (Ingest<Consumer, OwnedFd>, Watcher<Consumer, Lookup>);
+
+/// Builds the two threads' states over librdkafka; connects to nothing yet.
+///
+/// # Errors
+/// [`Error::Config`] for a property that librdkafka refuses.
+pub fn new(setup: Setup<'_, OwnedFd>) -> Result<OverKafka, Error> {
+    let client = || Consumer::new(&setup.config.kafka).map_err(|error| Error::Config(error.to_string()));
+    let (consumer, light) = (client()?, client()?);
+    let (waker, lookup) = (consumer.waker(), consumer.lookup());
+    setup.bell.arm(Box::new(move || waker.wake()));
+    Ok(over(setup, consumer, light, lookup))
+}
+
+/// Builds the two threads' states over these: what reads, what asks, and what asks on the reader's own connections. Whoever
+/// drives them arms the bell.
+pub fn over<R: Read, D, A: Ask, M: Ask>(
+    setup: Setup<'_, D>,
+    reader: R,
+    client: A,
+    main: M,
+) -> (Ingest<R, D>, Watcher<A, M>) {
+    let Setup { config, writer, links, questions, bell, catalog, metrics, health } = setup;
+    let (tell, findings) = flume::bounded(FINDINGS_MAX);
+    let (asks, asked) = flume::bounded(FINDINGS_MAX);
+    let marks = Marks::default();
+    let mut topics: Vec<Arc<str>> = Vec::new();
+    for route in &config.routes {
+        if !topics.iter().any(|topic| **topic == route.topic) {
+            topics.push(Arc::from(route.topic.as_str()));
+        }
+    }
+    let watching = Links { questions: asked, findings: tell, bell: Arc::clone(&bell), marks: marks.clone() };
+    let watcher = Watcher::new(client, main, config.from, topics.into_iter(), watching);
+    let bus =
+        Bus::new(writer, &config.routes, &config.limits, links, questions, catalog, Arc::clone(&metrics));
+    let feed = Feed::new(bus, health, metrics, marks);
+    let ingest = Ingest {
+        reader,
+        feed,
+        questions: asks,
+        unasked: Vec::new(),
+        ready: Ready::No,
+        duty_ns: 0,
+        lost_ns: 0,
+        bell,
+        findings,
+    };
+    (ingest, watcher)
+}
+
+impl Ingest<Consumer, OwnedFd> {
+    /// Ingests until [`ToIngest::Stop`] comes, or nobody is left who could send it.
+    pub fn run(mut self) {
+        loop {
+            match self.turn(Now::read().mono_ns) {
+                Rest::No => {}
+                Rest::Full(pause) => self.feed.bus.await_letter(pause),
+                Rest::Sleep(longest) => self.sleep(longest),
+                Rest::Ended => break,
+            }
+        }
+        info!("ingest ends");
+    }
+
+    fn sleep(&self, longest: Duration) {
+        self.bell.about_to_sleep();
+        if self.findings.is_empty() {
+            let busy = !self.feed.bus.is_idle();
+            self.reader.wait(if busy { longest.min(SLEEP_SHORT) } else { longest });
+        }
+        self.bell.awake();
+    }
+}
+
+impl<R: Read, D> Ingest<R, D> {
+    /// One turn: answers the shards, applies what the watcher found, takes what the consumer has, publishes. Never waits.
+    pub fn turn(&mut self, now_ns: u64) -> Rest {
+        self.feed.now_ns = now_ns;
+        if !self.feed.bus.answer_questions() {
+            return Rest::Ended;
+        }
+        // A record of which a part is in the slab is finished before anything else.
+        if !self.feed.bus.is_mid_record() {
+            while let Ok(finding) = self.findings.try_recv() {
+                self.apply(finding);
+            }
+            self.watch_connections();
+            self.duties();
+        }
+        let drained = self.drain();
+        self.feed.bus.publish();
+        if !self.feed.bus.is_mid_record() {
+            self.follow_up();
+        }
+        if self.feed.full {
+            // (A client that came now would not be told where it begins.)
+            let pause = self.feed.pressure.full(self.feed.bus.behind(), now_ns);
+            return Rest::Full(pause);
+        }
+        self.feed.pressure.over();
+        if self.ready == Ready::Found {
+            self.ready = Ready::Told;
+            self.feed.health.set_ready();
+            info!(
+                partitions = self.feed.metrics.partitions.get(),
+                "the state of all partitions is known: ready"
+            );
+        }
+        if drained > 0 { Rest::No } else { Rest::Sleep(SLEEP_MAX) }
+    }
+
+    /// Appends what is due without a record, then takes deliveries, as far as the slab has room.
+    fn drain(&mut self) -> usize {
+        let Self { reader, feed, .. } = self;
+        feed.full = feed.bus.turn(feed.now_ns).is_err();
+        if feed.full {
+            return 0;
+        }
+        feed.begin_turn();
+        reader.drain(BATCH, &mut |delivery| feed.take(delivery))
+    }
+
+    /// The bus, for whoever drives the turns.
+    #[must_use]
+    pub fn bus(&self) -> &Bus<D> {
+        &self.feed.bus
+    }
+
+    /// The reader, for whoever drives the turns.
+    pub fn reader(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
+    /// Nothing waits but what the reader has: no letter, no finding, no notice.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.feed.bus.is_idle() && self.findings.is_empty()
+    }
+}
