@@ -276,7 +276,7 @@ fn a_property_that_librdkafka_refuses_is_named() {
 }
 
 #[test]
-fn a_partition_without_its_leader_at_start_holds_up_ready_and_nothing_else() {
+fn a_partition_without_its_leader_at_start_costs_only_itself() {
     let mock = MockCluster::start(2).unwrap();
     mock.create_topic("t", 2).unwrap();
     mock.set_leader("t", 0, 1).unwrap();
@@ -285,12 +285,13 @@ fn a_partition_without_its_leader_at_start_holds_up_ready_and_nothing_else() {
     feed.send("t", 1, "old", 0, 4);
     mock.broker_down(2).unwrap();
     let mut node = Node::start(mock.settings(), &[route("t", "{key}")], &Options::default());
-    node.until("the topic is read", |node| node.metrics.partitions.get() == 2);
+    node.within(Duration::from_secs(10), "ready", |node| node.health.is_ready());
     feed.send("t", 0, "k", 0, 5);
     node.until("5 messages", |node| node.messages() >= 5);
-    assert!(!node.health.is_ready(), "a client of the other partition could miss something");
+    node.within(Duration::from_secs(10), "a reason", |node| !node.reasons().is_empty());
+    assert_eq!(node.reasons(), ["partition_leaderless (t)"]);
     mock.broker_up(2).unwrap();
-    node.until("ready", |node| node.health.is_ready());
+    node.until("no reason", |node| node.reasons().is_empty());
     feed.send("t", 1, "k", 0, 5);
     node.until("10 messages", |node| node.messages() >= 10);
     let offsets = node.offsets();

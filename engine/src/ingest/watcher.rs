@@ -233,9 +233,8 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
     /// Time until the next look, unless ingest asks.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        let resolved = |topic: &Watched| topic.life.as_ref().is_none_or(|life| life.unresolved.is_empty());
-        let settled =
-            self.ready && !self.main_silent && self.open.is_empty() && self.topics.iter().all(resolved);
+        // (A partition that has no start by now has no leader: that takes its time.)
+        let settled = self.ready && !self.main_silent && self.open.is_empty();
         if settled { LOOK_INTERVAL } else { RETRY_INTERVAL }
     }
 
@@ -305,9 +304,13 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                 Err(error) => return Err(Cut::Silent(error.to_string())),
             },
         };
+        self.judge(index, found, mark, &cluster_id)
+    }
+
+    fn judge(&mut self, index: usize, found: Topic, mark: u64, cluster_id: &str) -> Result<(), Cut> {
         let watched = &mut self.topics[index];
         let topic = Arc::clone(&watched.name);
-        let verdict = watched.judge(&found, &cluster_id);
+        let verdict = watched.judge(&found, cluster_id);
         let Topic { id, leaderless, .. } = found;
         match verdict {
             Verdict::Life { epoch, partitions, goes_on } => {
@@ -319,14 +322,15 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                 };
                 let before = watched.life.take().filter(|_| goes_on);
                 let unresolved = before.map_or_else(Vec::new, |life| life.unresolved);
-                let mut life = Life { id, epoch, partitions, unresolved, leaderless };
+                let mut life = Life { id, epoch, partitions, unresolved, leaderless: leaderless.clone() };
                 if !goes_on {
                     life.expect(0..partitions, from);
                 }
                 watched.life = Some(life);
                 watched.was_absent = false;
                 self.forget_questions(&topic);
-                self.tell(Finding::Life { topic, id, epoch, partitions, begin })
+                self.tell(Finding::Life { topic: Arc::clone(&topic), id, epoch, partitions, begin })?;
+                self.tell(Finding::Same { topic, epoch, mark, leaderless })
             }
             Verdict::Grown { epoch, partitions } => {
                 if let Some(life) = &mut watched.life {

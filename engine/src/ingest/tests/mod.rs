@@ -1,6 +1,7 @@
 //! The bus with a real slab and real readers.
 
 mod channels;
+mod cluster;
 mod explain;
 mod full;
 mod gaps;
