@@ -27,8 +27,8 @@ const EPOCH_LEN: usize = 8;
 pub struct Epoch([u8; EPOCH_LEN]);
 
 impl Epoch {
-    /// The epoch of a topic, from the cluster's id and the topic's id (its 16 bytes, or where a broker has
-    /// none its name).
+    /// The epoch of a topic. Its id (16 bytes, KIP-516) is unique by itself and stands alone, with an empty
+    /// `cluster_id`; where brokers have none, the cluster's id and the topic's name stand in.
     ///
     /// Clients keep epochs, so the same inputs must give the same text on every node and in every version,
     /// for ever. It is FNV-1a of 64 bits over the cluster's id, a zero byte and the topic's id, folded to 48
@@ -114,13 +114,14 @@ impl fmt::Display for Position {
 
 /// A topic-wide position: the next offset of every partition, `EPOCH.*.VECTOR`.
 ///
-/// VECTOR is base64url, without padding, of one LEB128 number a partition: its next offset plus one, zero if
-/// unknown. A partition beyond the end is unknown as well.
+/// VECTOR is base64url, without padding, of one LEB128 number a partition: its next offset plus one, or zero if it
+/// is unresolved: where reading of it begins was not known yet, and resuming begins there. A partition beyond the
+/// end was added later, and is read from its start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Vector {
     /// Of the topic.
     pub epoch: Epoch,
-    /// Next offset by partition; -1: unknown. Nothing below is written; it counts as -1.
+    /// Next offset by partition; -1: unresolved. Nothing below is written; it counts as -1.
     pub next: Vec<i64>,
 }
 

@@ -73,6 +73,7 @@ fn partitions(out: &mut String, found: &Explanation) -> fmt::Result {
         let state = match state {
             PartitionState::Waiting => "waits",
             PartitionState::Reading => "is read",
+            PartitionState::Held => "is held back",
             PartitionState::OutOfRange => "is out of range",
             PartitionState::Ended => "is read no more",
         };

@@ -42,7 +42,7 @@ fn process(health: &Snapshot) -> Vec<ReasonBody> {
         reasons.push(ReasonBody::new("draining", "the server is on its way out"));
     }
     if !health.ready {
-        reasons.push(ReasonBody::new("starting", "where reading begins is not known yet for all topics"));
+        reasons.push(ReasonBody::new("starting", "the state of some topic or partition is not known yet"));
     }
     reasons
 }
@@ -67,6 +67,11 @@ fn partitions(found: &Explanation) -> Vec<ReasonBody> {
             PartitionState::Waiting,
             "partition_waiting",
             "where reading begins is not known yet, or the consumer has not begun",
+        ),
+        (
+            PartitionState::Held,
+            "partition_held",
+            "it is held back until the cluster has said that the topic is still the same",
         ),
         (
             PartitionState::OutOfRange,
@@ -191,6 +196,7 @@ mod tests {
         only(Explanation { expected: asked, ..found() }, "no_such_partition", "2 partitions, and none is 2");
         for (state, word) in [
             (PartitionState::Waiting, "partition_waiting"),
+            (PartitionState::Held, "partition_held"),
             (PartitionState::OutOfRange, "partition_out_of_range"),
             (PartitionState::Ended, "partition_ended"),
         ] {
@@ -217,6 +223,9 @@ mod tests {
             Reason::TopicUnknown("trades".into()),
             Reason::TopicRefused("trades".into()),
             Reason::TopicStopped("trades".into()),
+            Reason::PartitionLeaderless("trades".into()),
+            Reason::ReadRefused("trades".into()),
+            Reason::TransactionOpen("trades".into()),
             Reason::ShardBehind,
         ] {
             let told = reasons(&found(), &with(reason.clone()));
