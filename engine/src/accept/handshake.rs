@@ -99,8 +99,7 @@ async fn read_upgrade(stream: &TcpStream, bytes_max: usize) -> Read {
         bytes = slice.into_inner();
         match outcome {
             Ok(0) | Err(_) => return Read::Gone,
-            Ok(_) if !worth_parsing(&bytes, seen, bytes_max) => {}
-            Ok(_) => match handshake::parse(&bytes, bytes_max) {
+            Ok(_) => match verdict(&bytes, seen, bytes_max) {
                 Ok(None) => {}
                 Ok(Some((upgrade, consumed))) => return Read::Upgrade(upgrade, bytes.split_off(consumed)),
                 Err(refusal) => return Read::Refused(refusal),
@@ -109,11 +108,20 @@ async fn read_upgrade(stream: &TcpStream, bytes_max: usize) -> Read {
     }
 }
 
+/// What `bytes` are, of which those from `seen` on are new.
+fn verdict(bytes: &[u8], seen: usize, bytes_max: usize) -> Result<Option<(Upgrade, usize)>, Refusal> {
+    if worth_parsing(bytes, seen, bytes_max) { handshake::parse(bytes, bytes_max) } else { Ok(None) }
+}
+
 /// Whether bytes beyond `seen` can have changed anything. The first ones can (garbage is refused at once), the end of the
-/// headers does, and so does the limit; looking at each single byte of a slow sender would cost a parse each.
+/// headers does, a line feed without its CR does, and so does the limit; looking at each single byte of a slow sender would
+/// cost a parse each.
 fn worth_parsing(bytes: &[u8], seen: usize, bytes_max: usize) -> bool {
     let tail = &bytes[seen.saturating_sub(3)..];
-    seen == 0 || bytes.len() >= bytes_max || tail.windows(4).any(|end| end == b"\r\n\r\n")
+    seen == 0
+        || bytes.len() >= bytes_max
+        || tail.windows(4).any(|end| end == b"\r\n\r\n")
+        || handshake::bare_lf(bytes, seen).is_some()
 }
 
 async fn admit(
@@ -180,7 +188,7 @@ fn say_goodbye(handover: Handover<OwnedFd>) {
 
 #[cfg(test)]
 mod tests {
-    use super::worth_parsing;
+    use super::{verdict, worth_parsing};
 
     #[test]
     fn a_request_in_single_bytes_is_parsed_when_it_begins_ends_or_is_too_long() {
@@ -189,6 +197,31 @@ mod tests {
             (1..=request.len()).filter(|len| worth_parsing(&request[..*len], len - 1, 1_000)).collect();
         assert_eq!(parsed, [1, request.len()]);
         assert!(worth_parsing(&request[..20], 19, 20));
+    }
+
+    /// Every request here is refused, or every one is taken, whether it comes whole, in two parts or in single bytes.
+    #[test]
+    fn the_verdict_does_not_depend_on_how_a_request_is_cut() {
+        let good = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let ends: Vec<usize> = good.match_indices("\r\n").map(|(at, _)| at).collect();
+        let bare = |at: &usize| format!("{}{}", &good[..*at], &good[at + 1..]);
+        let mut refused: Vec<String> = ends.iter().map(bare).collect();
+        refused.extend([good.replace("\r\n", "\n"), good.replace("Host: a", "Ho st: a")]);
+        for request in refused.iter().map(String::as_str).chain([good]) {
+            let bytes = request.as_bytes();
+            let whole = verdict(bytes, 0, 1_000);
+            assert_eq!(whole.is_err(), request != good, "{request:?}");
+            let cuts = (1..bytes.len()).map(|cut| vec![cut, bytes.len()]);
+            for ends in cuts.chain([(1..=bytes.len()).collect()]) {
+                let mut seen = 0;
+                let told = ends.iter().find_map(|end| {
+                    let told = verdict(&bytes[..*end], std::mem::replace(&mut seen, *end), 1_000);
+                    (told != Ok(None)).then_some(told)
+                });
+                assert_eq!(told.as_ref(), Some(&whole), "{request:?} cut at {ends:?}");
+            }
+        }
     }
 
     #[test]

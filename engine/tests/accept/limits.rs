@@ -51,6 +51,28 @@ fn a_request_in_single_bytes_is_understood() {
     assert!(gate.handed_over(0).leftover.is_empty());
 }
 
+/// Before, it was upgraded if it came whole, and ran into the 408 if it came in pieces.
+#[test]
+fn a_bare_line_feed_is_refused_however_it_comes() {
+    let gate = Gate::open(&[10], settings());
+    let request = upgrade("/ws").replace("\r\n", "\n");
+    for size in [1, 20, request.len()] {
+        let mut client = connect(gate.address);
+        client.set_nodelay(true).unwrap();
+        for part in request.as_bytes().chunks(size) {
+            // It may be refused by now.
+            let _ = client.write_all(part);
+        }
+        let answer = read_answer(&mut client);
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (400, "a line ends without a CR"),
+            "{size}: {answer:?}"
+        );
+    }
+    assert_eq!(gate.loads(), [0]);
+}
+
 #[test]
 fn who_leaves_during_the_handshake_is_counted_and_forgotten() {
     let mut gate = Gate::open(&[10], settings());

@@ -9,8 +9,9 @@ const BYTES_MAX: usize = 400;
 
 /// One byte that says how the request is cut, then the request and what follows it.
 ///
-/// The verdict is the same however the request arrives: upgrade, refusal or that more is needed. An upgrade's
-/// answer satisfies our own client, a refusal is whole and well-formed HTTP with a JSON body.
+/// The verdict is the same however the request arrives: upgrade, refusal or that more is needed. What is accepted ends
+/// every line with CRLF. An upgrade's answer satisfies our own client, a refusal is whole and well-formed HTTP with a
+/// JSON body.
 pub fn handshake(input: &[u8]) {
     let Some((size, request)) = input.split_first() else { return };
     let verdict = parse(request, BYTES_MAX);
@@ -32,6 +33,8 @@ pub fn handshake(input: &[u8]) {
 
 fn accepted(request: &[u8], upgrade: &Upgrade) {
     assert!(request.len() <= BYTES_MAX, "over the limit");
+    let (feeds, ends) = (request.iter().filter(|byte| **byte == b'\n').count(), request.windows(2));
+    assert_eq!(ends.filter(|end| end == b"\r\n").count(), feeds, "a bare LF was taken for a line's end");
     assert!(upgrade.path.starts_with('/'), "{}", upgrade.path);
     for name in ["welcome", "token", ""] {
         let _ = upgrade.query_value(name);

@@ -35,6 +35,9 @@ pub struct Upgrade {
 /// Reads an upgrade request from the front of `bytes`. `None`: more bytes are needed.
 /// With the upgrade comes how many bytes it took; what follows are frames.
 ///
+/// A line ends with CRLF: a bare LF, which RFC 9112 2.2 lets a recipient take for one, is refused as soon as it has
+/// come. Whoever stands before us might read it otherwise, and the end of the head is looked for by CRLF.
+///
 /// `bytes_max` bounds request line and headers together. Path and origin are the caller's to judge, as is the
 /// time it takes. Extensions and subprotocols are not negotiated, which RFC 6455 allows.
 ///
@@ -43,15 +46,25 @@ pub struct Upgrade {
 pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Option<(Upgrade, usize)>, Refusal> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
-    // Beyond the limit nothing is looked at: else the verdict would depend on how much came at once.
-    let head_len = match request.parse(&bytes[..bytes.len().min(bytes_max)]) {
+    // Beyond the limit nothing is looked at, nor beyond a bare LF: else the verdict would depend on how much came at
+    // once. A head that is whole before the bare LF has it among its frames.
+    let within = &bytes[..bytes.len().min(bytes_max)];
+    let bare = bare_lf(within, 0);
+    let head_len = match request.parse(&within[..bare.unwrap_or(within.len())]) {
         Ok(Status::Complete(len)) => len,
+        Ok(Status::Partial) if bare.is_some() => return Err(Refusal::Malformed("a line ends without a CR")),
         Ok(Status::Partial) if bytes.len() < bytes_max => return Ok(None),
         Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
         Err(error) => return Err(Refusal::Malformed(malformed(bytes, error))),
     };
     let upgrade = judge(&request)?;
     Ok(Some((upgrade, head_len)))
+}
+
+/// Where the first line feed at or behind `from` stands that no carriage return precedes.
+#[must_use]
+pub fn bare_lf(bytes: &[u8], from: usize) -> Option<usize> {
+    (from..bytes.len()).find(|at| bytes[*at] == b'\n' && (*at == 0 || bytes[*at - 1] != b'\r'))
 }
 
 /// What is wrong with bytes that are not HTTP.

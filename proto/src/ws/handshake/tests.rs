@@ -40,6 +40,38 @@ fn any_prefix_asks_for_more() {
     }
 }
 
+/// Every line end of the request once without its CR, and all of them, in every cut: the same refusal, and as soon as
+/// the line feed has come.
+#[test]
+fn a_bare_line_feed_is_refused_in_every_cut() {
+    let ends: Vec<usize> = RFC.match_indices("\r\n").map(|(at, _)| at).collect();
+    let mut requests: Vec<String> =
+        ends.iter().map(|at| format!("{}{}", &RFC[..*at], &RFC[at + 1..])).collect();
+    requests.push(RFC.replace("\r\n", "\n"));
+    requests.push(format!("\n{RFC}"));
+    let bare = Err(Refusal::Malformed("a line ends without a CR"));
+    for request in requests {
+        let bytes = request.as_bytes();
+        let at = bare_lf(bytes, 0).unwrap();
+        for end in 0..=bytes.len() {
+            let expected = if end <= at { &Ok(None) } else { &bare };
+            assert_eq!(&parse(&bytes[..end], MAX), expected, "{end} of {request:?}");
+        }
+    }
+    let frames = [RFC.as_bytes(), b"\n\x81\n"].concat();
+    assert_eq!(parse(&frames, MAX).unwrap().unwrap().1, RFC.len(), "frames may have any bytes");
+    let limit = RFC.find("\r\n").unwrap() + 1;
+    let cut = RFC.replacen("\r\n", "\n", 1);
+    assert_eq!(parse(cut.as_bytes(), limit), bare);
+    assert_eq!(
+        parse(cut.as_bytes(), limit - 1),
+        Err(Refusal::TooLarge),
+        "beyond the limit nothing is looked at"
+    );
+    // What is wrong earlier is told, not what comes later.
+    assert_eq!(refused("GET / HTTP/1.1\r\nA b: c\r\nHost: a\n\n"), Refusal::Malformed("malformed header"));
+}
+
 #[test]
 fn query_values_are_decoded() {
     let upgrade = upgraded(&RFC.replace("welcome=0&n=a+b%2Fc", "a=1&n=a+b%2Fc%zz%f&&%62=%C3%A9%ff&a=2&flag"));
