@@ -27,7 +27,7 @@ struct Headers {
 /// record's value.
 ///
 /// Whatever a record holds, its frame is one text frame of valid JSON in one line, and channel, position,
-/// time, headers and value come back from it.
+/// time, headers and value come back from it. How the value is written is what the payload and the value's bytes say.
 pub fn message(input: &[u8]) {
     let Some((choices, rest)) = input.split_first() else { return };
     let (channel, rest) = super::line(rest);
@@ -52,8 +52,21 @@ pub fn message(input: &[u8]) {
     let text = super::unframed(&mut frame);
     assert!(!text.contains(['\n', '\r']), "{text}");
     assert!(serde_json::from_str::<IgnoredAny>(text).is_ok(), "{text}");
+    assert_eq!(form, expected_form(m.value, payload), "{text}");
     come_back(text, &m);
     value_comes_back(text, m.value, form);
+}
+
+/// The rules of docs/PROTOCOL.md, with the parser's own judgement of bytes.
+fn expected_form(value: Option<&[u8]>, payload: Payload) -> ValueForm {
+    let Some(value) = value else { return ValueForm::Deleted };
+    let json = value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value);
+    match payload {
+        Payload::Binary => ValueForm::Base64,
+        _ if value.starts_with(b"\0") || String::from_utf8(value.to_vec()).is_err() => ValueForm::Base64,
+        Payload::Json if serde_json::from_slice::<IgnoredAny>(json).is_ok() => ValueForm::Json,
+        Payload::Json | Payload::Text => ValueForm::String,
+    }
 }
 
 fn come_back(text: &str, m: &Message<'_>) {
@@ -64,8 +77,8 @@ fn come_back(text: &str, m: &Message<'_>) {
     let Ok(Headers { headers }) = serde_json::from_str(text) else { panic!("{text}") };
     let expected = m.headers.last().map(|(name, value)| {
         let value = match std::str::from_utf8(value) {
-            Ok(text) => Header::Text(text.to_owned()),
-            Err(_) => Header::Bytes { base64: STANDARD.encode(value) },
+            Ok(text) if !text.starts_with('\0') => Header::Text(text.to_owned()),
+            _ => Header::Bytes { base64: STANDARD.encode(value) },
         };
         ((*name).to_owned(), value)
     });
@@ -84,6 +97,7 @@ fn value_comes_back(text: &str, value: Option<&[u8]>, form: ValueForm) {
         ValueForm::Json => {
             let spaced = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
             // A parser that takes the data out of the whole leaves the spaces around it.
+            let value = value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value);
             let expected: Vec<u8> = value.iter().map(spaced).collect();
             assert_eq!(data.trim_ascii(), expected.trim_ascii());
         }

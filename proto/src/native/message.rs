@@ -12,13 +12,13 @@ use super::json::{put_i64, put_list, put_string, put_u64};
 use crate::position::Epoch;
 use crate::ws::frame::{OpCode, put_built};
 
-/// How a route's record values are written.
+/// How a route's record values are written. What is not text ([`as_text`]) becomes base64 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Payload {
-    /// JSON passed through; what is not JSON becomes a string, what is not UTF-8 base64.
+    /// JSON passed through; what is not JSON becomes a string.
     #[default]
     Json,
-    /// Always a string; what is not UTF-8 becomes base64.
+    /// Always a string.
     Text,
     /// Always base64.
     Binary,
@@ -40,7 +40,7 @@ pub struct Message<'a> {
     /// Of the record; none: a tombstone.
     pub value: Option<&'a [u8]>,
     /// The record headers that the route shows; of several with one name the last counts. Values that are not
-    /// UTF-8 are written as `{"base64":".."}`.
+    /// text ([`as_text`]) are written as `{"base64":".."}`.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
@@ -62,10 +62,40 @@ pub enum ValueForm {
 /// of frame header.
 const OVERHEAD_BYTES: usize = 100;
 
+/// What some producers put before JSON, which RFC 8259 8.1 forbids to send and lets a parser drop.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text that a value or header is; none: it is binary.
+///
+/// What begins with a zero byte is binary whatever follows: so begin values of a schema registry (a zero byte,
+/// the schema's id, then Avro or Protobuf) and small integers, and some of them are UTF-8 by accident. One field
+/// must not come as a string today and as base64 tomorrow.
+#[must_use]
+pub fn as_text(bytes: &[u8]) -> Option<&str> {
+    if bytes.first() == Some(&0) { None } else { std::str::from_utf8(bytes).ok() }
+}
+
+/// Why a value is not passed through as JSON, in the parser's words; none: it is. For the log: costs a second parse.
+#[must_use]
+pub fn not_json(value: &[u8]) -> Option<String> {
+    if value.first() == Some(&0) {
+        return Some("it begins with a zero byte".to_owned());
+    }
+    match std::str::from_utf8(without_mark(value)) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn without_mark(value: &[u8]) -> &[u8] {
+    value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(value)
+}
+
 /// Appends one complete server text frame. The frame never has a raw newline.
 ///
-/// Valid JSON is passed through byte for byte, but for raw newlines and carriage returns, which become
-/// spaces: in valid JSON they stand only between tokens.
+/// Valid JSON is passed through byte for byte, but for a byte order mark before it, which is dropped, and for raw
+/// newlines and carriage returns, which become spaces: in valid JSON they stand only between tokens. A string is the
+/// whole value, a byte order mark included.
 pub fn message(out: &mut Vec<u8>, m: &Message<'_>, payload: Payload) -> ValueForm {
     let headers: usize = m.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     let guess = OVERHEAD_BYTES + m.channel.len() + headers + m.value.map_or(0, <[u8]>::len);
@@ -96,16 +126,18 @@ pub fn message(out: &mut Vec<u8>, m: &Message<'_>, payload: Payload) -> ValueFor
 }
 
 fn put_value(out: &mut Vec<u8>, value: &[u8], payload: Payload) -> ValueForm {
-    let text = if payload == Payload::Binary { None } else { std::str::from_utf8(value).ok() };
+    let text = if payload == Payload::Binary { None } else { as_text(value) };
     let Some(text) = text else {
         out.extend_from_slice(br#","encoding":"base64","data":"#);
         put_base64(out, value);
         return ValueForm::Base64;
     };
     out.extend_from_slice(br#","data":"#);
-    if payload == Payload::Json && is_json(text) {
+    let unmarked = without_mark(value);
+    // The mark is one whole character.
+    if payload == Payload::Json && is_json(&text[text.len() - unmarked.len()..]) {
         let start = out.len();
-        out.extend_from_slice(value);
+        out.extend_from_slice(unmarked);
         // Two fast searches; nearly no value has any.
         if value.contains(&b'\n') || value.contains(&b'\r') {
             for byte in &mut out[start..] {
@@ -145,9 +177,9 @@ fn put_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
     put_list(out, *b"{}", last, |out, (_, (name, value))| {
         put_string(out, name);
         out.push(b':');
-        match std::str::from_utf8(value) {
-            Ok(text) => put_string(out, text),
-            Err(_) => {
+        match as_text(value) {
+            Some(text) => put_string(out, text),
+            None => {
                 out.extend_from_slice(br#"{"base64":"#);
                 put_base64(out, value);
                 out.push(b'}');
@@ -200,7 +232,7 @@ mod tests {
     #[test]
     fn values_by_payload() {
         use Payload::{Binary, Json, Text};
-        let cases: [(&[u8], Payload, &str, ValueForm); 16] = [
+        let cases: [(&[u8], Payload, &str, ValueForm); 30] = [
             (br#"{"a": [1, 2.5e3]}"#, Json, r#""data":{"a": [1, 2.5e3]}}"#, ValueForm::Json),
             (b" {\r\n \"a\":\n1}\n", Json, "\"data\": {   \"a\": 1} }", ValueForm::Json),
             (b"[1,\r2]", Json, r#""data":[1, 2]}"#, ValueForm::Json),
@@ -217,6 +249,32 @@ mod tests {
             (b"\xff", Text, r#""encoding":"base64","data":"/w=="}"#, ValueForm::Base64),
             (b"12", Binary, r#""encoding":"base64","data":"MTI="}"#, ValueForm::Base64),
             (b"", Binary, r#""encoding":"base64","data":""}"#, ValueForm::Base64),
+            // A byte order mark is dropped before JSON, once, and is a character of a string.
+            (b"\xef\xbb\xbf{\"a\":\n1}", Json, r#""data":{"a": 1}}"#, ValueForm::Json),
+            (b"\xef\xbb\xbf 12", Json, r#""data": 12}"#, ValueForm::Json),
+            (b"\xef\xbb\xbf[1,]", Json, "\"data\":\"\u{feff}[1,]\"}", ValueForm::String),
+            (b"\xef\xbb\xbf\xef\xbb\xbf1", Json, "\"data\":\"\u{feff}\u{feff}1\"}", ValueForm::String),
+            (b" \xef\xbb\xbf1", Json, "\"data\":\" \u{feff}1\"}", ValueForm::String),
+            (b"\xef\xbb\xbf", Json, "\"data\":\"\u{feff}\"}", ValueForm::String),
+            (b"\xef\xbb\xbf12", Text, "\"data\":\"\u{feff}12\"}", ValueForm::String),
+            (b"\xef\xbb\xbf1", Binary, r#""encoding":"base64","data":"77u/MQ=="}"#, ValueForm::Base64),
+            // Avro with a schema id, UTF-8 by accident or not; integers, whatever their value.
+            (
+                b"\0\0\0\0\x2a\x06BTC",
+                Json,
+                r#""encoding":"base64","data":"AAAAACoGQlRD"}"#,
+                ValueForm::Base64,
+            ),
+            (
+                b"\0\0\0\0\x2a\x06BTC",
+                Text,
+                r#""encoding":"base64","data":"AAAAACoGQlRD"}"#,
+                ValueForm::Base64,
+            ),
+            (b"\0\0\0\0\x2a\xff", Json, r#""encoding":"base64","data":"AAAAACr/"}"#, ValueForm::Base64),
+            (b"\0\0\0A", Json, r#""encoding":"base64","data":"AAAAQQ=="}"#, ValueForm::Base64),
+            (b"\0\0\0\xc8", Json, r#""encoding":"base64","data":"AAAAyA=="}"#, ValueForm::Base64),
+            (b"a\0", Text, r#""data":"a\u0000"}"#, ValueForm::String),
         ];
         for (value, payload, text, form) in cases {
             assert_eq!(
@@ -231,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn why_a_value_is_not_json_is_told_in_the_parsers_words() {
+        assert_eq!(not_json(b"\xef\xbb\xbf{}"), None);
+        for (value, words) in [
+            (&b"{\"a\":1,}"[..], "key must be a string at line 1 column 8"),
+            (b"{'a':1}", "key must be a string at line 1 column 2"),
+            (b"\xef\xbb\xbf{\n \"a\": NaN}", "expected value at line 2 column 7"),
+            (b"", "EOF while parsing a value at line 1 column 0"),
+            (b"\"\xff\"", "invalid utf-8 sequence of 1 bytes from index 1"),
+            (b"\0\0\0A", "it begins with a zero byte"),
+        ] {
+            assert_eq!(not_json(value).as_deref(), Some(words));
+            assert_ne!(of(Some(value), Payload::Json).1, ValueForm::Json);
+        }
+    }
+
+    #[test]
     fn headers_stand_before_the_data() {
         let m = Message {
             channel: "quote \" and \n",
@@ -239,12 +313,12 @@ mod tests {
             offset: 0,
             ts_ms: -1,
             value: Some(b"1"),
-            headers: &[("a", b"old"), ("b", b"\xff"), ("a", b"new\n"), ("c", b"")],
+            headers: &[("a", b"old"), ("b", b"\xff"), ("a", b"new\n"), ("c", b""), ("d", b"\0\0\0A")],
         };
         let (text, _) = written(&m, Payload::Json);
         assert_eq!(
             text,
-            r#"{"type":"message","channel":"quote \" and \n","pos":"abcDEF-_.0.0","ts":-1,"headers":{"b":{"base64":"/w=="},"a":"new\n","c":""},"data":1}"#
+            r#"{"type":"message","channel":"quote \" and \n","pos":"abcDEF-_.0.0","ts":-1,"headers":{"b":{"base64":"/w=="},"a":"new\n","c":"","d":{"base64":"AAAAQQ=="}},"data":1}"#
         );
     }
 
@@ -300,7 +374,7 @@ mod tests {
         fn any_value_makes_a_valid_message(
             value in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..200),
-                "[\\[\\]{}\":,0-9 \n\\\\a]{0,12}".prop_map(String::into_bytes),
+                "\u{feff}?\0?[\\[\\]{}\":,0-9 \n\\\\a]{0,12}".prop_map(String::into_bytes),
                 (prop::sample::select(b"a\"\n \xff[".to_vec()), 65_300..65_600_usize).prop_map(|(byte, len)| vec![byte; len]),
             ],
             payload in prop::sample::select(vec![Payload::Json, Payload::Text, Payload::Binary]),
@@ -313,10 +387,14 @@ mod tests {
             let read: Value = serde_json::from_str(&text).unwrap();
             let back = match form {
                 ValueForm::Json => {
-                    prop_assert!(serde_json::from_slice::<Value>(&value).is_ok_and(|value| value == read["data"]));
+                    let json = serde_json::from_slice::<Value>(without_mark(&value));
+                    prop_assert!(json.is_ok_and(|value| value == read["data"]));
                     value.clone()
                 }
-                ValueForm::String => read["data"].as_str().unwrap().as_bytes().to_vec(),
+                ValueForm::String => {
+                    prop_assert!(value.first() != Some(&0));
+                    read["data"].as_str().unwrap().as_bytes().to_vec()
+                }
                 ValueForm::Base64 => STANDARD.decode(read["data"].as_str().unwrap()).unwrap(),
                 ValueForm::Deleted => unreachable!("it has a value"),
             };
