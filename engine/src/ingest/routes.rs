@@ -72,8 +72,8 @@ pub(super) fn count_miss(metrics: &IngestMetrics, miss: Option<Miss>) {
     let counter = match miss {
         None => &metrics.unrouted,
         Some(Miss::NoKey) => &metrics.no_key,
-        Some(Miss::KeyNotUtf8) => &metrics.bad_key,
-        Some(Miss::NoHeader | Miss::HeaderNotUtf8) => &metrics.no_header,
+        Some(Miss::KeyNotUtf8 | Miss::KeyBinary) => &metrics.bad_key,
+        Some(Miss::NoHeader | Miss::HeaderNotUtf8 | Miss::HeaderBinary) => &metrics.no_header,
         Some(Miss::NameTooLong(_) | Miss::Empty) => &metrics.bad_name,
     };
     counter.add(1);

@@ -1,7 +1,7 @@
 //! Channel names from records.
 //!
 //! A route's [`Template`] makes the name of the channel that a record belongs to. It is applied, never
-//! re-split: a key may contain dots, spaces and any UTF-8.
+//! re-split: a key may contain dots, spaces and any UTF-8, as long as it is text ([`text`]).
 //!
 //! ```
 //! use proto::channel::{Fields, Miss, Template};
@@ -85,10 +85,14 @@ pub enum Miss {
     NoKey,
     /// The key is not UTF-8.
     KeyNotUtf8,
+    /// The key is UTF-8, but no text; see [`text`].
+    KeyBinary,
     /// The record lacks a header.
     NoHeader,
     /// The header is not UTF-8.
     HeaderNotUtf8,
+    /// The header is UTF-8, but no text; see [`text`].
+    HeaderBinary,
     /// The name has this many bytes, more than a name may have.
     NameTooLong(usize),
     /// The name would be empty.
@@ -96,14 +100,30 @@ pub enum Miss {
 }
 
 impl Miss {
+    const fn of_key(why: NotText) -> Self {
+        match why {
+            NotText::NotUtf8 => Self::KeyNotUtf8,
+            NotText::Binary => Self::KeyBinary,
+        }
+    }
+
+    const fn of_header(why: NotText) -> Self {
+        match why {
+            NotText::NotUtf8 => Self::HeaderNotUtf8,
+            NotText::Binary => Self::HeaderBinary,
+        }
+    }
+
     /// A word for it, as metrics have it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::NoKey => "no_key",
             Self::KeyNotUtf8 => "key_not_utf8",
+            Self::KeyBinary => "key_binary",
             Self::NoHeader => "no_header",
             Self::HeaderNotUtf8 => "header_not_utf8",
+            Self::HeaderBinary => "header_binary",
             Self::NameTooLong(_) => "name_too_long",
             Self::Empty => "name_empty",
         }
@@ -115,12 +135,42 @@ impl fmt::Display for Miss {
         match self {
             Self::NoKey => f.write_str("the record has no key"),
             Self::KeyNotUtf8 => f.write_str("the key is not UTF-8"),
+            Self::KeyBinary => {
+                f.write_str("the key is binary: it begins with a control character or has a zero byte")
+            }
             Self::NoHeader => f.write_str("the record lacks a header that the name is made from"),
             Self::HeaderNotUtf8 => f.write_str("the header that the name is made from is not UTF-8"),
+            Self::HeaderBinary => f.write_str(
+                "the header that the name is made from is binary: it begins with a control character or has a zero byte",
+            ),
             Self::NameTooLong(len) => write!(f, "the name would have {len} bytes, more than a name may have"),
             Self::Empty => f.write_str("the name would be empty"),
         }
     }
+}
+
+/// Why bytes are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotText {
+    /// They are not UTF-8.
+    NotUtf8,
+    /// They begin with a control character or have a zero byte.
+    Binary,
+}
+
+/// The text that a key or header is, as part of a name.
+///
+/// Integers as Kafka's serializers write them (4 or 8 bytes, the highest first) are UTF-8 or not by their value: 65 is,
+/// 200 is not. They must all meet one fate, and no text begins with a control character or has a zero byte in it, so
+/// neither counts as text, which leaves out all integers up to 2^29 or 2^61, and the framing of a schema registry. What
+/// cannot be told by its bytes: an integer beyond, all bytes of which happen to be characters.
+///
+/// # Errors
+/// Why they are none.
+pub fn text(bytes: &[u8]) -> Result<&str, NotText> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NotText::NotUtf8)?;
+    let binary = bytes.first().is_some_and(u8::is_ascii_control) || bytes.contains(&0);
+    if binary { Err(NotText::Binary) } else { Ok(text) }
 }
 
 impl Template {
@@ -193,7 +243,7 @@ impl Template {
                 Part::Topic => out.push_str(fields.topic),
                 Part::Key => {
                     let key = fields.key.ok_or(Miss::NoKey)?;
-                    out.push_str(std::str::from_utf8(key).map_err(|_| Miss::KeyNotUtf8)?);
+                    out.push_str(text(key).map_err(Miss::of_key)?);
                 }
                 Part::Partition => {
                     // Writing to a String cannot fail.
@@ -201,7 +251,7 @@ impl Template {
                 }
                 Part::Header(name) => {
                     let header = fields.headers.iter().rfind(|(of, _)| of == name).ok_or(Miss::NoHeader)?;
-                    out.push_str(std::str::from_utf8(header.1).map_err(|_| Miss::HeaderNotUtf8)?);
+                    out.push_str(text(header.1).map_err(Miss::of_header)?);
                 }
             }
         }
@@ -232,12 +282,7 @@ impl Template {
                     step(&reached, name, |rest| rest.starts_with(topic.as_bytes()).then_some(topic.len()))
                 }
                 Part::Partition => step_partition(&reached, name),
-                // Any text, none at all too. Where a character is cut in two, what follows cannot match but
-                // for another such field, which could take the whole character as well.
-                Part::Key | Part::Header(_) => {
-                    let first = reached.iter().position(|reached| *reached).unwrap_or(reached.len());
-                    (0..reached.len()).map(|i| i >= first).collect()
-                }
+                Part::Key | Part::Header(_) => step_text(&reached, name),
             };
         }
         reached[name.len()]
@@ -277,6 +322,24 @@ fn step(reached: &[bool], name: &str, matched: impl Fn(&[u8]) -> Option<usize>) 
             next[at + len] = true;
         }
     }
+    next
+}
+
+/// As `step`, for any [`text`], none at all too. Where a character is cut in two, what follows cannot match but for
+/// another such field, all of which this one could take as well.
+fn step_text(reached: &[bool], name: &str) -> Vec<bool> {
+    // A text that has begun reaches up to here.
+    let mut begun = false;
+    let mut next: Vec<bool> = reached
+        .iter()
+        .zip(name.bytes())
+        .map(|(&reached, byte)| {
+            let here = reached || begun;
+            begun = byte != 0 && (begun || (reached && !byte.is_ascii_control()));
+            here
+        })
+        .collect();
+    next.push(begun || reached[name.len()]);
     next
 }
 

@@ -42,6 +42,11 @@ fn every_miss_has_its_reason() {
         rendered("{header:a}", &Fields { headers: &[("a", b"\xff")], ..NONE }),
         Err(Miss::HeaderNotUtf8)
     );
+    assert_eq!(rendered("{key}", &key(b"\0\0\0A")), Err(Miss::KeyBinary));
+    assert_eq!(
+        rendered("{header:a}", &Fields { headers: &[("a", b"\0\0\0A")], ..NONE }),
+        Err(Miss::HeaderBinary)
+    );
     assert_eq!(rendered("{key}", &key(b"")), Err(Miss::Empty));
     assert_eq!(rendered("{key}", &key(&[b'a'; 256])), Err(Miss::NameTooLong(256)));
     assert!(rendered("{key}", &key(&[b'a'; 255])).is_ok());
@@ -50,6 +55,38 @@ fn every_miss_has_its_reason() {
         template("{key}").with_name_bytes_max(3).render(&mut name, &key(b"abcd")),
         Err(Miss::NameTooLong(4))
     );
+}
+
+/// As Kafka's IntegerSerializer and LongSerializer write them. Before, 65 made a channel and 200 did not.
+#[test]
+fn integers_of_all_values_meet_one_fate() {
+    let is_text = |key: &[u8]| rendered("{key}", &Fields { key: Some(key), ..NONE }).is_ok();
+    let powers = (0..29).flat_map(|power| [1 << power, (1 << power) + 1, (1 << power) - 1]);
+    for number in (-70_000..70_000).chain(powers).chain([i32::MIN, (1 << 29) - 1, 1 << 29, i32::MAX]) {
+        assert!(!is_text(&number.to_be_bytes()), "{number}");
+        assert!(!is_text(&i64::from(number).to_be_bytes()), "{number}");
+    }
+    let mut random = crate::random::Random::new(1);
+    let mut bytes = || [(); 8].map(|()| random.byte());
+    for number in (0..100_000).map(|_| i64::from_be_bytes(bytes())) {
+        let small = (number >> 34) as i32;
+        assert!(!(0..1 << 29).contains(&small) || !is_text(&small.to_be_bytes()), "{small}");
+        assert!(!is_text(&(number.unsigned_abs() >> 3).to_be_bytes()), "{number}");
+        assert!(!is_text(&(-(number.unsigned_abs() >> 8).cast_signed() - 1).to_be_bytes()), "{number}");
+    }
+    // Milliseconds, microseconds, nanoseconds of these years, and a snowflake.
+    for number in
+        [1_764_331_693_123_i64, 1_764_331_693_123_456, 1_764_331_693_123_456_789, 1_994_405_678_901_231_616]
+    {
+        assert!(!is_text(&number.to_be_bytes()), "{number}");
+    }
+    for key in ["EURU", "EURUSD=X", "1234", "a\tb", "ab\tc", "a\u{1f}b", "{\"a\":1}", "µµ", " x", "\"BTC\""]
+    {
+        assert!(is_text(key.as_bytes()), "{key}");
+    }
+    for key in [&b"\0\0\0\0\x2a\x06BTC"[..], b"\0", b"a\0b", b"\tab", b"\x7fabc"] {
+        assert!(!is_text(key), "{key:?}");
+    }
 }
 
 #[test]
@@ -106,6 +143,14 @@ fn could_make_judges_names() {
         ("{key}{header:a}-{header:b}", "é-é", true),
         ("{key}é{header:b}", "xyz", false),
         ("{key}", "", false),
+        ("{key}", "\u{1}a", false),
+        ("{key}", "a\u{1}", true),
+        ("{key}", "a\0b", false),
+        ("x{key}", "x\u{1}", false),
+        ("{key}{header:a}", "a\u{1}", true),
+        ("{key}x{header:a}", "ax\u{1}", false),
+        ("{key}x{header:a}", "xax\u{1}x", true),
+        ("\u{1}{key}", "\u{1}a", true),
     ];
     for (text, name, expected) in cases {
         assert_eq!(template(text).could_make("odin.trades", name), expected, "{text} {name}");
@@ -121,7 +166,7 @@ fn small_texts() -> Vec<String> {
     for _ in 0..3 {
         let to = texts.len();
         for i in from..to {
-            for letter in ["a", "0", "1"] {
+            for letter in ["a", "0", "1", "\0", "\t"] {
                 texts.push(format!("{}{letter}", texts[i]));
             }
         }

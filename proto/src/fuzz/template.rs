@@ -29,6 +29,8 @@ pub fn template(input: &[u8]) {
         Err(Miss::Empty) => assert!(name.is_empty()),
         Err(Miss::KeyNotUtf8) => assert!(std::str::from_utf8(key).is_err()),
         Err(Miss::HeaderNotUtf8) => assert!(std::str::from_utf8(header).is_err()),
+        Err(Miss::KeyBinary) => assert!(std::str::from_utf8(key).is_ok_and(|key| !is_text(key))),
+        Err(Miss::HeaderBinary) => assert!(std::str::from_utf8(header).is_ok_and(|header| !is_text(header))),
         Err(miss @ (Miss::NoKey | Miss::NoHeader)) => panic!("{miss:?}: all are there"),
     }
     if let Ok(asked) = std::str::from_utf8(asked)
@@ -59,6 +61,11 @@ fn makes(text: &str, topic: &str, name: &str) -> bool {
         "partition" => fronts.into_iter().any(|front| {
             front.parse::<u32>().is_ok_and(|number| number.to_string() == front) && after(front, rest)
         }),
-        _ => fronts.into_iter().any(|front| after(front, rest)),
+        _ => fronts.into_iter().any(|front| is_text(front) && after(front, rest)),
     }
+}
+
+/// Whether a key or header may be part of a name.
+fn is_text(field: &str) -> bool {
+    !field.contains('\0') && !field.starts_with(|c: char| c.is_ascii_control())
 }
