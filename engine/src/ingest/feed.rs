@@ -128,7 +128,8 @@ impl<D> Feed<D> {
         self.took = true;
         self.end_hole(record.tag, record.offset);
         let flow = if self.known.lives[life].wants_headers {
-            headers::with(record.headers, |headers| self.accept(record, headers))
+            let mut room = headers::Room::default();
+            self.accept(record, headers::present(record.headers, &mut room))
         } else {
             self.accept(record, &[])
         };
