@@ -46,8 +46,9 @@ fn reasons(server: &Server, args: &[&str], expected: &[&str]) -> Value {
 
 /// Waits until the reasons are these: what is found out by asking brokers takes a while.
 fn reasons_soon(server: &Server, args: &[&str], expected: &[&str]) -> Value {
-    let began = perf::Clock::start();
-    while began.now_ns() < 20_000_000_000 {
+    let clock = perf::Clock::start();
+    let end_ns = clock.now_ns() + 20_000_000_000;
+    while clock.now_ns() < end_ns {
         if words(&explain(server, args).1) == expected {
             break;
         }
@@ -171,6 +172,64 @@ fn a_record_that_makes_no_channel_is_told_why() {
     reasons(&server, &["trades"], &["no_partition"]);
     reasons(&server, &["trades", "--partition=1"], &["no_header"]);
     reasons(&server, &["trades", "--partition=1", "--header", "region=eu"], &[]);
+}
+
+/// What the issue of every first day looks like: the key is there, but not as one thinks.
+#[test]
+fn keys_really_read_are_shown_for_a_key_that_nobody_produced() {
+    let cluster = mock();
+    let mut server = ready(&cluster, &["--route", "trades={key}.trade"]);
+    let mut client = subscriber(server.public, "BTC.trade");
+    let _other = subscriber(server.public, "65.trade");
+    let producer = Producer::new(&cluster.settings(), &ProducerOptions::default()).unwrap();
+    let target = producer.target("trades").unwrap();
+    for key in [&b"\"BTC\""[..], b"\0\0\0A", b"\0\0\0\xc8", b"\0\0\0\0\x2a\x06ETH", b"\x1b[2J", b"BTC"] {
+        let value = if key == b"BTC" { &b"{\"a\":1,}"[..] } else { b"1" };
+        producer
+            .send(&target, &NewRecord { key: Some(key), value: Some(value), ..NewRecord::default() })
+            .unwrap();
+        producer.flush(PATIENCE).unwrap();
+        if key == b"\x1b[2J" {
+            // All of them are read before the one that arrives.
+            reasons_soon(&server, &["trades", "65"], &["key_in_other_form"]);
+            reasons_soon(&server, &["trades", "BTC"], &["key_in_other_form"]);
+        }
+    }
+    assert_eq!(hears(&mut client, "message")["data"], "{\"a\":1,}");
+    let answer = reasons(&server, &["trades", "BTC"], &[]);
+    assert_eq!(answer["keys"], serde_json::json!([]), "its channel has a message: {answer:#}");
+    assert_eq!(answer["counted"], serde_json::json!({"bad_key": 4, "not_json": 1}), "{answer:#}");
+    let output = bare(&["explain", "trades", "65", "--admin", &server.admin.to_string()]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for said in [
+        "\nkey read   \"BTC\", partition ",
+        "\nkey read   \\x00\\x00\\x00\\xc8, partition ",
+        ": an integer of 4 bytes: 200\n",
+        ": Avro or another of a schema registry, schema id 42\n",
+        "\nkey read   \\x1b[2J, partition ",
+        "\nREASON     key_in_other_form: records come with the key in another form",
+        "\ncounted    bad_key 4, not_json 1 (this topic, since the start)\n",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    // The first of each reason is in the log.
+    let line = server.wait_for("a record reaches nobody; more of its topic are only counted");
+    // Which one is first depends on partitions.
+    let text = line["text"].as_str().unwrap();
+    assert!(line["reason"] == "bad_key" && text.contains("; it looks like "), "{line}");
+    let line = server.wait_for("a value is not as its route promises; more of its topic are only counted");
+    let words = "not JSON: key must be a string at line 1 column 8; it is sent as a string";
+    assert!(line["topic"] == "trades" && line["partition"].is_u64() && line["offset"].is_u64(), "{line}");
+    assert_eq!((&line["reason"], &line["text"]), (&"not_json".into(), &words.into()), "{line}");
+    let metrics = get(server.admin, "/metrics");
+    for line in [
+        "uringcast_topic_bad_key_total{topic=\"trades\"} 4\n",
+        "uringcast_topic_no_key_total{topic=\"trades\"} 0\n",
+        "uringcast_ingest_bad_key_total 4\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 }
 
 #[test]

@@ -149,12 +149,27 @@ pub struct ExplainTopic {
 }
 
 /// What ingest knows of a topic and of channels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicFacts {
     /// Partitions of the topic's present life, by number.
     pub partitions: Vec<PartitionFacts>,
     /// Of each channel asked for, its newest entry that is still in memory.
     pub newest: Vec<Option<Newest>>,
+    /// Some keys of records that were read lately, each once: a sample.
+    pub keys: Vec<KeyFacts>,
+}
+
+/// A key that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its front; none: the record had no key.
+    pub key: Option<Vec<u8>>,
+    /// All its bytes.
+    pub len: usize,
+    /// Where such a record was first seen.
+    pub partition: u32,
+    /// The same.
+    pub offset: i64,
 }
 
 /// What ingest knows of a partition.

@@ -1,6 +1,9 @@
 //! Counters that the threads keep and the admin thread shows. Every field has one writer; all loads and stores are relaxed.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -35,10 +38,16 @@ pub enum Kind {
 }
 
 macro_rules! counters {
-    ($(#[$doc:meta])* $name:ident { $($help:literal, $field:ident: $kind:ident,)* }) => {
+    (
+        $(#[$doc:meta])* $name:ident { $($help:literal, $field:ident: $kind:ident,)* }
+        $($(#[$more_doc:meta])* $more:ident: $type:ty)?
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        pub struct $name { $(#[doc = $help] pub $field: Counter,)* }
+        pub struct $name {
+            $(#[doc = $help] pub $field: Counter,)*
+            $($(#[$more_doc])* pub $more: $type,)?
+        }
 
         impl $name {
             /// Name, help text, kind and present value of every field, in order.
@@ -101,6 +110,7 @@ counters! {
         "Records whose channel name is empty or too long.", bad_name: Counter,
         "Routes left out, for an earlier one had made the same channel of the record.", repeated: Counter,
         "Values that are not the JSON their route promises.", not_json: Counter,
+        "Values that are not the text their route promises.", not_text: Counter,
         "Values above the limit.", oversized: Counter,
         "Times records were left out because they could not be read.", unreadable: Counter,
         "Channels known.", channels: Gauge,
@@ -116,6 +126,48 @@ counters! {
         "Times the brokers were lost.", broker_losses: Counter,
         "Brokers are reachable.", broker_up: Gauge,
         "CPU time of the thread, ns.", cpu_ns: Gauge,
+    }
+    /// What of these is counted by topic too.
+    topics: Topics
+}
+
+counters! {
+    /// Counters of one topic: records that reach nobody, or not as their route promises.
+    TopicMetrics {
+        "Records of the topic that lack the key their template needs.", no_key: Counter,
+        "Records of the topic whose key is not text.", bad_key: Counter,
+        "Records of the topic that lack the header their template needs, or whose header is not text.", no_header: Counter,
+        "Records of the topic whose channel name is empty or too long.", bad_name: Counter,
+        "Values of the topic that are not the JSON their route promises.", not_json: Counter,
+        "Values of the topic that are not the text their route promises.", not_text: Counter,
+        "Values of the topic above the limit.", oversized: Counter,
+    }
+}
+
+/// The counters of every routed topic. Which those are is known once routes are, and never changes.
+#[derive(Debug, Default)]
+pub struct Topics(OnceLock<Box<[Topic]>>);
+
+/// A topic's name and its counters.
+type Topic = (Arc<str>, TopicMetrics);
+
+impl Topics {
+    /// Begins counting for topics of these names, each once.
+    pub fn begin(&self, names: &[Arc<str>]) {
+        let begun = || names.iter().map(|name| (Arc::clone(name), TopicMetrics::default())).collect();
+        self.0.get_or_init(begun);
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Topic] {
+        self.0.get().map_or(&[], |topics| topics)
+    }
+
+    /// Those of a topic.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<&TopicMetrics> {
+        self.all().iter().find(|(topic, _)| **topic == *name).map(|(_, metrics)| metrics)
     }
 }
 

@@ -23,8 +23,8 @@ use engine::{
     config::{Oversized, Route},
     health::{Health, Reason},
     mail::{
-        Newest, PartitionFacts, PartitionState, Reservation, ShardFacts, ShardLink, ToIngest, ToShard,
-        TopicFacts,
+        KeyFacts, Newest, PartitionFacts, PartitionState, Reservation, ShardFacts, ShardLink, ToIngest,
+        ToShard, TopicFacts,
     },
     metrics::ShardMetrics,
     slab::Bell,
@@ -179,7 +179,11 @@ fn an_explanation_joins_what_ingest_and_shards_answer() {
         let read = PartitionFacts { state: PartitionState::Reading, first: 0, next: 8, end: -1 };
         let position = Position { epoch: Epoch::of("cluster", b"trades"), partition: 3, offset: 7 };
         let newest = Newest { topic: "trades".into(), position, ts_ms: 5, ingest_ns: 0 };
-        let facts = TopicFacts { partitions: vec![read; 12], newest: vec![Some(newest), None, None] };
+        let facts = TopicFacts {
+            partitions: vec![read; 12],
+            newest: vec![Some(newest.clone()), None, Some(newest)],
+            keys: keys(),
+        };
         asked.reply.send(facts).unwrap();
         for (shard, inbox) in inboxes.iter().enumerate().rev() {
             let ToShard::Explain(asked) = inbox.recv().unwrap() else { panic!("asked something else") };
@@ -201,8 +205,78 @@ fn an_explanation_joins_what_ingest_and_shards_answer() {
     assert_eq!((explained.partitions[3].next, explained.partitions[3].end), (Some(8), None));
     let channel = &explained.channels[0];
     assert_eq!((channel.subscribers, channel.shards[0].shard, channel.shards[0].behind), (2, 1, 1));
+    assert_eq!(explained.keys, [], "the asked key's channels have messages");
     let newest = channel.newest.as_ref().unwrap();
     assert!(newest.pos.ends_with(".3.7") && newest.ts == Some(5), "{body}");
+    admin.end();
+}
+
+/// Keys as ingest tells them: one of each look.
+fn keys() -> Vec<KeyFacts> {
+    let keys: [&[u8]; 6] =
+        [b"\"BTC\"", b"\0\0\0\xc8", b"\0\0\0\0\x2a\x06BTC", b"{\"a\":1}", b"e\x1b[2J", &[0xc3, 0xa9, 0xc3]];
+    let fact = |(offset, key): (i64, &&[u8])| {
+        let len = if offset == 5 { 300 } else { key.len() };
+        KeyFacts { key: Some(key.to_vec()), len, partition: 2, offset }
+    };
+    let none = KeyFacts { key: None, len: 0, partition: 2, offset: 6 };
+    (0..).zip(&keys).map(fact).chain([none]).collect()
+}
+
+#[test]
+fn keys_really_read_are_told_for_a_key_that_nobody_produced() {
+    let (view, inboxes, questions) = open_view();
+    view.ingest.topics.begin(&["orders".into(), "trades".into()]);
+    let of_topic = view.ingest.topics.of("trades").unwrap();
+    of_topic.bad_key.add(2);
+    of_topic.not_json.add(1);
+    view.ingest.topics.of("orders").unwrap().no_key.add(7);
+    drop(inboxes);
+    let admin = Admin::show(view);
+    let answer = |key: &str, messages: &'static [&str]| {
+        let questions = questions.clone();
+        let newest = || {
+            let position = Position { epoch: Epoch::of("cluster", b"trades"), partition: 3, offset: 7 };
+            Newest { topic: "trades".into(), position, ts_ms: 5, ingest_ns: 0 }
+        };
+        let ingest = std::thread::spawn(move || {
+            let ToIngest::Explain(asked) = questions.recv().unwrap() else { panic!("asked something else") };
+            let newest = |name: &Arc<str>| messages.contains(&&**name).then(newest);
+            let newest = asked.channels.iter().map(newest).collect();
+            asked.reply.send(TopicFacts { newest, keys: keys(), ..TopicFacts::default() }).unwrap();
+        });
+        let (_, _, body) = admin.get(&format!("/explain?topic=trades&key={key}"));
+        ingest.join().unwrap();
+        serde_json::from_str::<Explanation>(&body).unwrap()
+    };
+    let explained = answer("ETH", &[]);
+    let told: Vec<(&str, &str, usize)> = explained
+        .keys
+        .iter()
+        .map(|key| (key.key.as_deref().unwrap_or("-"), key.looks.as_str(), key.bytes))
+        .collect();
+    let expected = [
+        ("\"BTC\"", "quoted", 5),
+        ("\\x00\\x00\\x00\\xc8", "integer", 4),
+        ("\\x00\\x00\\x00\\x00*\\x06BTC", "schema", 9),
+        ("{\"a\":1}", "object", 7),
+        ("e\u{1b}[2J", "text", 5),
+        ("é", "text", 300),
+        ("-", "none", 0),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(explained.keys[1].text, "an integer of 4 bytes: 200");
+    assert_eq!(explained.counted, [("bad_key".to_owned(), 2), ("not_json".to_owned(), 1)].into());
+    let in_other_form = |explained: Explanation| {
+        let reason = explained.reasons.into_iter().find(|reason| reason.reason == "key_in_other_form");
+        reason.map(|reason| reason.text)
+    };
+    assert_eq!(in_other_form(explained), None);
+    let said = in_other_form(answer("200", &["p2"])).unwrap();
+    assert!(said.ends_with("(an integer of 4 bytes: 200), seen in partition 2 at offset 1"), "{said}");
+    assert!(in_other_form(answer("BTC", &[])).unwrap().contains("none: \"BTC\" ("));
+    let elsewhere = answer("ETH", &["p10"]).keys.len();
+    assert_eq!(elsewhere, 7, "another route's channel has messages, maybe of other keys");
     admin.end();
 }
 
@@ -225,6 +299,16 @@ fn a_record_that_no_route_takes_is_told_why() {
     assert_eq!(bad, gone, "it still has a partition");
     let explained: Explanation = serde_json::from_str(&admin.get("/explain?topic=trades&key=%ff").2).unwrap();
     assert_eq!(explained.routes[0].miss.as_ref().unwrap().reason, "key_not_utf8");
+    for (key, reason, look) in [
+        ("%00%00%00A", "key_binary", "an integer of 4 bytes: 65"),
+        ("%00%00%00%C8", "key_not_utf8", "an integer of 4 bytes: 200"),
+        ("%00%00%00%00*%06BTC", "key_binary", "Avro or another of a schema registry, schema id 42"),
+    ] {
+        let (_, _, body) = admin.get(&format!("/explain?topic=trades&key={key}"));
+        let miss = serde_json::from_str::<Explanation>(&body).unwrap().routes[0].miss.clone().unwrap();
+        assert_eq!(miss.reason, reason);
+        assert!(miss.text.ends_with(&format!("it looks like {look}")), "{}", miss.text);
+    }
     let (status, _, body) = admin.get("/explain?key=a");
     assert_eq!((status, body.as_str()), (400, "`topic` is missing\n"));
     admin.end();

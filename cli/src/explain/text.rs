@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use engine::{
-    admin::explain::{ChannelBody, ExpectedBody, Explanation, PartitionBody, RouteBody},
+    admin::explain::{ChannelBody, ExpectedBody, Explanation, KeyBody, PartitionBody, RouteBody},
     mail::PartitionState,
 };
 
@@ -27,10 +27,14 @@ fn write(out: &mut String, found: &Explanation) -> fmt::Result {
     for channel in &found.channels {
         write_channel(out, channel)?;
     }
-    if !found.counts.is_empty() {
-        let counts: Vec<String> =
-            found.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        writeln!(out, "counted    {} (all topics, since the start)", counts.join(", "))?;
+    for key in &found.keys {
+        write_key(out, key)?;
+    }
+    for (counts, of) in [(&found.counted, "this topic"), (&found.counts, "all topics")] {
+        if !counts.is_empty() {
+            let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            writeln!(out, "counted    {} ({of}, since the start)", counts.join(", "))?;
+        }
     }
     for reason in &found.reasons {
         writeln!(out, "REASON     {}: {}", reason.reason, shown(&reason.text))?;
@@ -40,6 +44,16 @@ fn write(out: &mut String, found: &Explanation) -> fmt::Result {
         1 => writeln!(out, "1 reason why a record does not arrive."),
         count => writeln!(out, "{count} reasons why a record does not arrive."),
     }
+}
+
+/// One of the keys that are there, where the asked one is not.
+fn write_key(out: &mut String, key: &KeyBody) -> fmt::Result {
+    let KeyBody { bytes, partition, offset, text, .. } = key;
+    let Some(front) = &key.key else {
+        return writeln!(out, "key read   none, partition {partition} offset {offset}");
+    };
+    let cut = if key.cut { format!("... ({bytes} bytes)") } else { String::new() };
+    writeln!(out, "key read   {}{cut}, partition {partition} offset {offset}: {}", shown(front), shown(text))
 }
 
 fn names(channels: &[String]) -> String {
@@ -162,6 +176,31 @@ counted    lagged 4, no_key 3 (all topics, since the start)
 No reason was found why a record would not arrive.
 ";
         assert_eq!(text(&found), expected);
+    }
+
+    #[test]
+    fn keys_really_read_are_shown_with_what_they_look_like() {
+        let found = explanation(
+            r#"{"ok":true,"topic":"t","key":"BTC","routes":[{"template":"{key}","channels":["BTC"],"miss":null}],
+            "expected":{"asked":1,"murmur2":null,"consistent":null},"partitions":[],
+            "channels":[{"channel":"BTC","subscribers":1,"shards":[{"shard":0,"subscribers":1,"behind":0}],"newest":null}],
+            "silent_shards":[],"ingest_answers":true,
+            "keys":[{"key":"\"BTC\"","bytes":5,"cut":false,"looks":"quoted","text":"a JSON string, with its quotes","in_other_form":false,"partition":0,"offset":7},
+                    {"key":"\u001b[2J","bytes":300,"cut":true,"looks":"text","text":"text","in_other_form":false,"partition":0,"offset":8},
+                    {"key":null,"bytes":0,"cut":false,"looks":"none","text":"no key","in_other_form":false,"partition":2,"offset":9}],
+            "counted":{"bad_key":2},"counts":{"bad_key":3},"reasons":[]}"#,
+        );
+        let text = text(&found);
+        let expected = "\
+newest     BTC: nothing in memory
+key read   \"BTC\", partition 0 offset 7: a JSON string, with its quotes
+key read   \\u{1b}[2J... (300 bytes), partition 0 offset 8: text
+key read   none, partition 2 offset 9
+counted    bad_key 2 (this topic, since the start)
+counted    bad_key 3 (all topics, since the start)
+No reason was found why a record would not arrive.
+";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

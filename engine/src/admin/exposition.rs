@@ -3,7 +3,10 @@
 //! Names are `uringcast_PART_FIELD`, counters end in `_total`. What people divide themselves is not shown divided: messages
 //! per send is the rate of `uringcast_shard_deliveries_total` over that of `uringcast_shard_sends_total`.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -43,6 +46,7 @@ impl Collector for Shown {
         let view = &self.0;
         let cpu = process::cpu_ns_by_thread();
         shards(view, &mut encoder)?;
+        topics(view, &mut encoder)?;
         for (name, help, kind, value) in view.ingest.list() {
             family(&mut encoder, &format!("ingest_{name}"), help, kind, &[(None, value)])?;
         }
@@ -73,6 +77,21 @@ fn shards(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     family(encoder, "shard_load", "Connections and reservations.", Kind::Gauge, &load)?;
     let capacity = of_links(&|link| link.capacity);
     family(encoder, "shard_capacity", "Most connections it takes.", Kind::Gauge, &capacity)
+}
+
+/// Routed topics are few and never change.
+fn topics(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let topics = view.ingest.topics.all();
+    let lists: Vec<_> = topics.iter().map(|(_, metrics)| metrics.list()).collect();
+    for field in 0..lists.first().map_or(0, Vec::len) {
+        let (name, help, kind, _) = lists[0][field];
+        let of = |((topic, _), list): (&(Arc<str>, _), &Vec<(_, _, _, u64)>)| {
+            (Some(("topic", topic.to_string())), list[field].3)
+        };
+        let values: Vec<Labelled> = topics.iter().zip(&lists).map(of).collect();
+        family(encoder, &format!("topic_{name}"), help, kind, &values)?;
+    }
+    Ok(())
 }
 
 /// Readiness, memory, descriptors, the kernel's TCP.

@@ -9,9 +9,11 @@ use super::{
     channels::Channels,
     encode::{Encoder, NoName, Record},
     jobs::{Bounds, Gap, Job, Jobs},
+    keys::Keys,
     outbox::Outbox,
-    routes::{self, Routes},
+    routes::Routes,
     sources::{Sources, UNKNOWN},
+    tally::{Odd, Tally},
 };
 use crate::{
     catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
@@ -66,6 +68,9 @@ pub struct Bus<D> {
     value_bytes_max: usize,
     now_ns: u64,
     placed_ns: u64,
+    /// Of each life of a topic, some keys lately read.
+    pub(super) keys: Vec<Keys>,
+    tally: Tally,
     metrics: Arc<IngestMetrics>,
 }
 
@@ -97,11 +102,14 @@ impl<D> Bus<D> {
     ) -> Self {
         assert!(links.len() <= 64, "holders of a channel are a word of bits, one a shard");
         slab.set_bells(links.iter().map(|(_, bell)| Arc::clone(bell)).collect());
+        let routes = Routes::new(routes, limits.channel_name_bytes);
         Self {
+            tally: Tally::new(Arc::clone(&metrics), routes.topics()),
+            keys: Vec::new(),
             swept: slab.tail(),
             published: slab.tail(),
             slab,
-            routes: Routes::new(routes, limits.channel_name_bytes),
+            routes,
             sources: Sources::new(catalog),
             channels: Channels::new(limits.empty_channels),
             log: VecDeque::new(),
@@ -120,6 +128,7 @@ impl<D> Bus<D> {
 
     /// Begins a life of a topic. Its earlier life, if any, is to be retired first.
     pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
+        self.keys.push(Keys::default());
         self.sources.add_topic(name, epoch, self.routes.of_topic(name))
     }
 
@@ -174,6 +183,7 @@ impl<D> Bus<D> {
         self.metrics.records.add(1);
         self.metrics.value_bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
         let state = self.sources.source_mut(source);
+        self.keys[state.topic as usize].see(state.partition, record);
         state.next = record.offset + 1;
         if matched {
             state.placed = state.next;
@@ -351,13 +361,14 @@ impl<D> Bus<D> {
                     at.matched = true;
                 }
                 Err(NoName::Repeated) => self.metrics.repeated.add(1),
-                Err(NoName::Miss(reason)) => miss = miss.or(Some(reason)),
+                Err(NoName::Miss(reason)) => miss = miss.or(Some((at.route, reason))),
             }
             at.route += 1;
             at.encoded = false;
         }
         if !at.matched {
-            routes::count_miss(&self.metrics, miss);
+            let state = self.sources.source(source);
+            self.tally.missed(self.sources.topic(state.topic), state.partition, record, miss);
         }
         Ok(at.matched)
     }
@@ -365,11 +376,15 @@ impl<D> Bus<D> {
     /// The frame of a record by one route, into the encoder.
     fn encode(&mut self, source: SourceNumber, route: usize, record: &Record<'_>, oversized: bool) {
         let state = self.sources.source(source);
-        if oversized {
-            self.metrics.oversized.add(1);
+        let topic = self.sources.topic(state.topic);
+        let odd = if oversized {
             self.encoder.oversized(route, &self.sources.position(source, record.offset));
-        } else if self.encoder.message(route, self.sources.topic(state.topic), state.partition, record) {
-            self.metrics.not_json.add(1);
+            Some(Odd::Oversized)
+        } else {
+            self.encoder.message(route, topic, state.partition, record)
+        };
+        if let Some(odd) = odd {
+            self.tally.odd(topic, state.partition, record, odd);
         }
     }
 

@@ -9,7 +9,7 @@ use proto::{
     position::Position,
 };
 
-use super::sources::TopicState;
+use super::{sources::TopicState, tally::Odd};
 
 /// A record as the bus takes it: borrowed from whoever read it.
 #[derive(Debug, Clone, Copy)]
@@ -70,15 +70,15 @@ impl Encoder {
         outcome.map(|()| name.as_str())
     }
 
-    /// Encodes the record as a message of the channel that the route of this index names. True if the value is not the
-    /// JSON its route promises.
+    /// Encodes the record as a message of the channel that the route of this index names. Tells if the value is not what
+    /// its route promises.
     pub(super) fn message(
         &mut self,
         route: usize,
         topic: &TopicState,
         partition: u32,
         record: &Record<'_>,
-    ) -> bool {
+    ) -> Option<Odd> {
         let channel = &self.names[route].0;
         let route = &topic.routes[route];
         let mut inline = [("", &[][..]); HEADERS_INLINE];
@@ -95,7 +95,11 @@ impl Encoder {
         };
         self.frame.clear();
         let form = message::message(&mut self.frame, &message, route.payload);
-        route.payload == Payload::Json && matches!(form, ValueForm::String | ValueForm::Base64)
+        match (route.payload, form) {
+            (Payload::Json, ValueForm::String | ValueForm::Base64) => Some(Odd::NotJson),
+            (Payload::Text, ValueForm::Base64) => Some(Odd::NotText),
+            _ => None,
+        }
     }
 
     /// Encodes a gap notice for the channel that the route of this index names.

@@ -7,7 +7,8 @@ use crate::mail::{ExplainTopic, Newest, PartitionFacts, TopicFacts};
 impl<D> Bus<D> {
     /// Answers with what is known now, if the asker still waits.
     pub(super) fn explain(&self, asked: &ExplainTopic) {
-        let sources = self.sources.find(&asked.topic).map_or(&[][..], |topic| self.sources.of_topic(topic));
+        let topic = self.sources.find(&asked.topic);
+        let sources = topic.map_or(&[][..], |topic| self.sources.of_topic(topic));
         let partition = |&source| {
             let source = self.sources.source(source);
             // What was read since the broker told the end is not beyond it.
@@ -17,6 +18,7 @@ impl<D> Bus<D> {
         let facts = TopicFacts {
             partitions: sources.iter().map(partition).collect(),
             newest: asked.channels.iter().map(|name| self.newest(name)).collect(),
+            keys: topic.map(|topic| self.keys[topic as usize].sample()).unwrap_or_default(),
         };
         let _ = asked.reply.try_send(facts);
     }

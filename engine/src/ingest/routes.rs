@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use proto::channel::Miss;
-
 use super::channels::TopicSet;
-use crate::{config::Route, metrics::IngestMetrics};
+use crate::config::Route;
 
 /// All routes, and the sets of topics that names have led to.
 #[derive(Debug)]
@@ -31,6 +29,11 @@ impl Routes {
             sets: Vec::new(),
             topics,
         }
+    }
+
+    /// Names of all routed topics.
+    pub(super) fn topics(&self) -> &[Arc<str>] {
+        &self.topics
     }
 
     /// The routes of a topic, in their order.
@@ -65,16 +68,4 @@ impl Routes {
     pub(super) fn has(&self, set: TopicSet, topic: &str) -> bool {
         self.set(set).iter().any(|member| **member == *topic)
     }
-}
-
-/// Counts a record that no route took, by the reason of the first.
-pub(super) fn count_miss(metrics: &IngestMetrics, miss: Option<Miss>) {
-    let counter = match miss {
-        None => &metrics.unrouted,
-        Some(Miss::NoKey) => &metrics.no_key,
-        Some(Miss::KeyNotUtf8 | Miss::KeyBinary) => &metrics.bad_key,
-        Some(Miss::NoHeader | Miss::HeaderNotUtf8 | Miss::HeaderBinary) => &metrics.no_header,
-        Some(Miss::NameTooLong(_) | Miss::Empty) => &metrics.bad_name,
-    };
-    counter.add(1);
 }

@@ -17,6 +17,7 @@
 //! # Ok::<(), proto::channel::TemplateError>(())
 //! ```
 
+pub mod looks;
 #[cfg(test)]
 mod tests;
 

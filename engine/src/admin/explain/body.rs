@@ -2,12 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use proto::channel::{
+    looks::{Looks, in_other_form},
+    text,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{super::View, Asked};
 use crate::{
     clock::Now,
-    mail::{PartitionState, ShardFacts, TopicFacts},
+    mail::{KeyFacts, Newest, PartitionState, ShardFacts, TopicFacts},
+    metrics::TopicMetrics,
 };
 
 /// What becomes of a topic's records with a key.
@@ -31,6 +36,13 @@ pub struct Explanation {
     pub silent_shards: Vec<usize>,
     /// Ingest has answered.
     pub ingest_answers: bool,
+    /// Keys of the topic's records that were read lately, a sample; empty where the asked key's channels have messages.
+    #[serde(default)]
+    pub keys: Vec<KeyBody>,
+    /// Records of this topic that reached nobody, or not as their route promises, since the start, by metric; only what
+    /// is not 0.
+    #[serde(default)]
+    pub counted: BTreeMap<String, u64>,
     /// What was skipped or announced as a gap since the start, over all topics, by metric; only what is not 0.
     pub counts: BTreeMap<String, u64>,
     /// Why a record does not arrive.
@@ -111,6 +123,27 @@ pub struct ShardBody {
     pub behind: usize,
 }
 
+/// A key that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyBody {
+    /// Its front, with escapes if it is not text; none: the record had no key.
+    pub key: Option<String>,
+    /// All its bytes.
+    pub bytes: usize,
+    /// `key` is not all of it.
+    pub cut: bool,
+    /// What it looks like, in a word: none, empty, text, quoted, object, integer, schema or binary.
+    pub looks: String,
+    /// The same in words.
+    pub text: String,
+    /// It says what the asked key says, in another form.
+    pub in_other_form: bool,
+    /// Partition of the first record with it that was looked at.
+    pub partition: u32,
+    /// Offset of that record.
+    pub offset: i64,
+}
+
 /// A message or a gap notice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewestBody {
@@ -152,8 +185,9 @@ pub(super) struct Facts {
 pub(super) fn body(view: &View, asked: &Asked, facts: Facts, now: Now) -> Explanation {
     let Facts { expected, routes, channels, topic, shards } = facts;
     let ingest_answers = topic.is_some();
-    let TopicFacts { partitions, newest } =
-        topic.unwrap_or_else(|| TopicFacts { partitions: Vec::new(), newest: Vec::new() });
+    let TopicFacts { partitions, newest, keys } = topic.unwrap_or_default();
+    let silent = is_silent(&routes, &channels, &newest);
+    let asked_key = asked.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
     let known = |offset: i64| (offset >= 0).then_some(offset);
     let partition = |(partition, facts): (u32, &crate::mail::PartitionFacts)| PartitionBody {
         partition,
@@ -195,6 +229,8 @@ pub(super) fn body(view: &View, asked: &Asked, facts: Facts, now: Now) -> Explan
             .filter(|shard| !shards.iter().any(|answer| answer.shard == *shard))
             .collect(),
         ingest_answers,
+        keys: keys.iter().filter(|_| silent).map(|key| key_body(key, asked_key)).collect(),
+        counted: view.ingest.topics.of(&asked.topic).map(of_topic).unwrap_or_default(),
         counts: counts(view),
         reasons: Vec::new(),
     }
@@ -202,6 +238,45 @@ pub(super) fn body(view: &View, asked: &Asked, facts: Facts, now: Now) -> Explan
 
 fn shown(key: &[u8]) -> String {
     std::str::from_utf8(key).map_or_else(|_| key.escape_ascii().to_string(), str::to_owned)
+}
+
+/// Some route's channels have no message in memory, or no route makes one. Others may have messages of other keys.
+fn is_silent(routes: &[RouteBody], channels: &[Arc<str>], newest: &[Option<Newest>]) -> bool {
+    let has =
+        |name: &String| channels.iter().zip(newest).any(|(of, newest)| **of == **name && newest.is_some());
+    let makes = |route: &&RouteBody| !route.channels.is_empty();
+    channels.is_empty() || routes.iter().filter(makes).any(|route| !route.channels.iter().any(has))
+}
+
+fn key_body(facts: &KeyFacts, asked: Option<&str>) -> KeyBody {
+    let KeyFacts { key, len, partition, offset } = facts;
+    let whole = key.as_deref().filter(|front| front.len() == *len);
+    let front = if whole.is_some() { whole } else { key.as_deref().map(whole_characters) };
+    // What was cut is judged by its front.
+    let looks = front.map(Looks::of);
+    KeyBody {
+        key: front.map(|front| text(front).map_or_else(|_| front.escape_ascii().to_string(), str::to_owned)),
+        bytes: *len,
+        cut: key.is_some() && whole.is_none(),
+        looks: looks.map_or("none", |looks| looks.as_str()).to_owned(),
+        text: looks.map_or_else(|| "no key".to_owned(), |looks| looks.to_string()),
+        in_other_form: asked.is_some_and(|asked| whole.is_some_and(|key| in_other_form(key, asked))),
+        partition: *partition,
+        offset: *offset,
+    }
+}
+
+/// Without a character at the end that was cut in two.
+fn whole_characters(front: &[u8]) -> &[u8] {
+    match std::str::from_utf8(front) {
+        Err(error) if error.error_len().is_none() => &front[..error.valid_up_to()],
+        _ => front,
+    }
+}
+
+fn of_topic(metrics: &TopicMetrics) -> BTreeMap<String, u64> {
+    let counted = metrics.list().into_iter().filter(|(.., count)| *count > 0);
+    counted.map(|(name, _, _, count)| (name.to_owned(), count)).collect()
 }
 
 fn counts(view: &View) -> BTreeMap<String, u64> {

@@ -16,12 +16,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use kafka::Partitioner;
-use proto::channel::Fields;
+use proto::channel::{Fields, Miss, looks::Looks};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::{
     body::{
-        ChannelBody, ExpectedBody, Explanation, NewestBody, PartitionBody, ReasonBody, RouteBody, ShardBody,
+        ChannelBody, ExpectedBody, Explanation, KeyBody, NewestBody, PartitionBody, ReasonBody, RouteBody,
+        ShardBody,
     },
     query::Asked,
 };
@@ -90,7 +91,7 @@ fn routes(view: &View, asked: &Asked, expected: &ExpectedBody) -> Vec<RouteBody>
             let mut name = String::new();
             let fields =
                 Fields { topic: &asked.topic, partition, key: asked.key.as_deref(), headers: &headers };
-            template.render(&mut name, &fields).map_err(|miss| (miss.as_str(), miss.to_string()))?;
+            template.render(&mut name, &fields).map_err(|miss| (miss.as_str(), told(miss, asked)))?;
             channels.push(name);
         }
         Ok(channels)
@@ -103,6 +104,16 @@ fn routes(view: &View, asked: &Asked, expected: &ExpectedBody) -> Vec<RouteBody>
         RouteBody { template: route.template.to_string(), channels, miss }
     };
     of_topic.map(body).collect()
+}
+
+/// Why a route makes no channel, and what a key that is no text looks like.
+fn told(miss: Miss, asked: &Asked) -> String {
+    match (miss, &asked.key) {
+        (Miss::KeyNotUtf8 | Miss::KeyBinary, Some(key)) => {
+            format!("{miss}; it looks like {}", Looks::of(key))
+        }
+        _ => miss.to_string(),
+    }
 }
 
 /// Asks ingest and all shards; whoever does not answer in time is not among the answers.

@@ -1,6 +1,6 @@
 //! Why a record does not arrive, judged from what was found out: a pure function.
 
-use super::body::{Explanation, ReasonBody};
+use super::body::{Explanation, KeyBody, ReasonBody};
 use crate::{
     health::{Reason, Snapshot},
     mail::PartitionState,
@@ -32,8 +32,19 @@ pub(super) fn reasons(found: &Explanation, health: &Snapshot) -> Vec<ReasonBody>
         };
         reasons.extend(found.routes.iter().filter_map(miss));
     }
+    reasons.extend(found.keys.iter().find(|key| key.in_other_form).map(other_form));
     reasons.extend(subscribers(found));
     reasons
+}
+
+fn other_form(key: &KeyBody) -> ReasonBody {
+    let KeyBody { key, text, partition, offset, .. } = key;
+    let key = key.as_deref().unwrap_or_default();
+    let text = format!(
+        "records come with the key in another form, which makes another channel or none: {key} ({text}), seen in \
+         partition {partition} at offset {offset}"
+    );
+    ReasonBody::new("key_in_other_form", text)
 }
 
 fn process(health: &Snapshot) -> Vec<ReasonBody> {
@@ -139,6 +150,8 @@ mod tests {
             channels: vec![channel(1)],
             silent_shards: Vec::new(),
             ingest_answers: true,
+            keys: Vec::new(),
+            counted: [("no_key".to_owned(), 1)].into(),
             counts: [("no_key".to_owned(), 3)].into(),
             reasons: Vec::new(),
         }
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_record_that_arrives_has_none() {
-        assert_eq!(reasons(&found(), &ready()), [], "counts over all topics prove nothing");
+        assert_eq!(reasons(&found(), &ready()), [], "counts prove nothing");
         let other = route("{header:region}", Some("no_header"));
         let two = Explanation { routes: vec![route("{key}", None), other], ..found() };
         assert_eq!(reasons(&two, &ready()), [], "one route takes it");
@@ -186,6 +199,22 @@ mod tests {
         let missed =
             Explanation { routes: vec![route("{key}", Some("no_key"))], channels: Vec::new(), ..found() };
         only(missed, "no_key", "{key}: the record has no key");
+        let key = |key: &str, in_other_form| KeyBody {
+            key: Some(key.to_owned()),
+            bytes: key.len(),
+            cut: false,
+            looks: "quoted".to_owned(),
+            text: "a JSON string, with its quotes".to_owned(),
+            in_other_form,
+            partition: 1,
+            offset: 7,
+        };
+        let quoted = vec![key("\"ETH\"", false), key("\"BTC\"", true)];
+        only(
+            Explanation { keys: quoted, ..found() },
+            "key_in_other_form",
+            "none: \"BTC\" (a JSON string, with its quotes), seen in partition 1 at offset 7",
+        );
         only(Explanation { channels: vec![channel(0)], ..found() }, "nobody_subscribes", "BTC");
         only(Explanation { partitions: Vec::new(), ..found() }, "topic_not_read", "not known yet");
         let mute = Explanation { partitions: Vec::new(), ingest_answers: false, ..found() };

@@ -5,7 +5,7 @@ use proto::position::Position;
 use super::*;
 use crate::{
     catalog::Start,
-    mail::{ExplainTopic, Newest, PartitionFacts, PartitionState, TopicFacts},
+    mail::{ExplainTopic, KeyFacts, Newest, PartitionFacts, PartitionState, TopicFacts},
 };
 
 fn ask(world: &mut World, topic: &str, channels: &[&str]) -> TopicFacts {
@@ -104,4 +104,27 @@ fn who_asks_and_does_not_wait_stops_nobody() {
     world.to_ingest.send(ToIngest::Explain(letter)).unwrap();
     assert!(world.bus.answer_questions());
     assert!(world.bus.is_idle());
+}
+
+#[test]
+fn keys_are_told_by_topic_and_life() {
+    let mut world = World::new(&[route("t", "{key}"), route("u", "{key}")], 1);
+    let (t, u) = (world.topic("t", 2), world.topic("u", 1)[0]);
+    world.take(t[0], &keyed(7, "\"BTC\"", "1"));
+    world.take(t[1], &Record { key: None, ..keyed(3, "", "1") });
+    world.take(t[1], &keyed(4, "\"BTC\"", "1"));
+    world.take(u, &keyed(0, "other", "1"));
+    let fact = |key: Option<&str>, partition, offset| KeyFacts {
+        key: key.map(Into::into),
+        len: key.map_or(0, str::len),
+        partition,
+        offset,
+    };
+    let expected = [fact(Some("\"BTC\""), 0, 7), fact(None, 1, 3)];
+    assert_eq!(ask(&mut world, "t", &["BTC"]).keys, expected);
+    assert_eq!(ask(&mut world, "u", &[]).keys, [fact(Some("other"), 0, 0)]);
+    assert_eq!(ask(&mut world, "v", &[]).keys, []);
+    world.bus.retire(0, &[]);
+    world.bus.add_topic("t", Epoch::of("cluster", b"t2"));
+    assert_eq!(ask(&mut world, "t", &[]).keys, []);
 }

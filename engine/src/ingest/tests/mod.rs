@@ -6,6 +6,7 @@ mod explain;
 mod full;
 mod gaps;
 mod records;
+mod tally;
 
 use std::sync::Arc;
 

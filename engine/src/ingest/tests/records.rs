@@ -100,15 +100,24 @@ fn what_matches_nothing_is_counted_by_reason() {
     world.take(keyed_source, &record(1, Some(b"\xff")));
     world.take(keyed_source, &record(2, Some(b"much too long")));
     world.take(keyed_source, &record(3, Some(b"")));
+    // Integers of all values meet one fate.
+    world.take(keyed_source, &record(4, Some(b"\0\0\0A")));
+    world.take(keyed_source, &record(5, Some(b"\0\0\0\xc8")));
     world.take(header_source, &record(0, Some(b"k")));
     world.take(unrouted_source, &record(0, Some(b"k")));
     let metrics = &world.metrics;
     assert_eq!(metrics.no_key.get(), 1);
-    assert_eq!(metrics.bad_key.get(), 1);
+    assert_eq!(metrics.bad_key.get(), 3);
     assert_eq!(metrics.bad_name.get(), 2);
     assert_eq!(metrics.no_header.get(), 1);
     assert_eq!(metrics.unrouted.get(), 1);
-    assert_eq!((metrics.records.get(), metrics.entries.get()), (6, 0));
+    assert_eq!((metrics.records.get(), metrics.entries.get()), (8, 0));
+    let of = |topic: &str| {
+        let of_topic = metrics.topics.of(topic).unwrap();
+        (of_topic.no_key.get(), of_topic.bad_key.get(), of_topic.bad_name.get(), of_topic.no_header.get())
+    };
+    assert_eq!((of("t"), of("h")), ((1, 3, 2, 0), (0, 0, 0, 1)));
+    assert!(metrics.topics.of("nobody").is_none());
     assert!(world.messages(0).is_empty());
     assert_eq!(world.bus.channel(""), None);
 }
@@ -137,6 +146,19 @@ fn values_take_the_form_of_their_route() {
     assert_eq!(messages[8]["deleted"], json!(true));
     // By the routes "json" and "headers".
     assert_eq!(world.metrics.not_json.get(), 2);
+    assert_eq!(world.metrics.not_text.get(), 0);
+    for (offset, value) in [(3, &b"\0\0\0\0\x2a\x06BTC"[..]), (4, b"\xff"), (5, b"\xef\xbb\xbf{}")] {
+        let record = Record { offset, ts_ms: 5, key: None, value: Some(value), headers: &[] };
+        world.take(source, &record);
+    }
+    let of_topic = world.metrics.topics.of("t").unwrap();
+    assert_eq!((of_topic.not_json.get(), of_topic.not_text.get()), (6, 2));
+    assert_eq!((world.metrics.not_json.get(), world.metrics.not_text.get()), (6, 2));
+    let messages = world.messages(0);
+    let forms: Vec<bool> = messages.iter().map(|message| message["encoding"] == "base64").collect();
+    let expected = [[true, true, true, true], [true, true, true, true], [false, false, true, false]];
+    assert_eq!(forms, expected.concat());
+    assert_eq!(messages[8]["data"], json!({}), "without its byte order mark");
 }
 
 #[test]
@@ -171,6 +193,7 @@ fn a_value_above_the_limit_is_a_gap_or_stops_the_topic() {
     let epoch = Epoch::of("cluster", b"gap");
     assert_eq!(messages[1]["from"], Position { epoch, partition: 0, offset: 1 }.to_string());
     assert_eq!(world.metrics.oversized.get(), 1);
+    assert_eq!(world.metrics.topics.of("gap").unwrap().oversized.get(), 1);
 
     assert_eq!(world.accept(stop, &keyed(7, "a", "12345678901")), Ok(Taken::Stop));
     assert_eq!(world.bus.next_offset(stop), 0, "a topic that stopped did not move");

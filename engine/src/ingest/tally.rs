@@ -1,0 +1,167 @@
+//! Records that reach nobody, or not as their route promises: counted in all and by topic, and said once a topic and
+//! reason, with where the first stands and what is wrong with it.
+
+use std::sync::Arc;
+
+use proto::{
+    channel::{Miss, looks::Looks},
+    native::message,
+};
+use tracing::warn;
+
+use super::{encode::Record, sources::TopicState};
+use crate::metrics::{Counter, IngestMetrics, TopicMetrics};
+
+/// What is wrong with a record, as metrics have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Odd {
+    /// It lacks the key.
+    NoKey,
+    /// Its key is not text.
+    BadKey,
+    /// It lacks the header, or that is not text.
+    NoHeader,
+    /// Its name would be empty or too long.
+    BadName,
+    /// Its value is not the JSON its route promises.
+    NotJson,
+    /// Its value is not the text its route promises.
+    NotText,
+    /// Its value is above the limit.
+    Oversized,
+}
+
+/// What was counted and said.
+#[derive(Debug)]
+pub(super) struct Tally {
+    metrics: Arc<IngestMetrics>,
+    /// What has been said of each topic: a bit a reason.
+    said: Vec<u8>,
+}
+
+impl Tally {
+    /// For topics of these names.
+    pub(super) fn new(metrics: Arc<IngestMetrics>, topics: &[Arc<str>]) -> Self {
+        metrics.topics.begin(topics);
+        Self { metrics, said: vec![0; topics.len()] }
+    }
+
+    /// No route takes the record; `miss` has the first route that might and why it does not.
+    #[cold]
+    pub(super) fn missed(
+        &mut self,
+        topic: &TopicState,
+        partition: u32,
+        record: &Record<'_>,
+        miss: Option<(usize, Miss)>,
+    ) {
+        let Some((route, miss)) = miss else {
+            self.metrics.unrouted.add(1);
+            return;
+        };
+        let odd = Odd::of(miss);
+        if self.count(topic, odd) {
+            let template = topic.routes[route].template.to_string();
+            let look = record.key.map(|key| format!("; it looks like {}", Looks::of(key)));
+            let look = look.filter(|_| odd == Odd::BadKey).unwrap_or_default();
+            warn!(
+                topic = &*topic.name,
+                partition,
+                offset = record.offset,
+                reason = odd.as_str(),
+                template,
+                text = format!("{miss}{look}"),
+                "a record reaches nobody; more of its topic are only counted"
+            );
+        }
+    }
+
+    /// A route takes the record, but its value is not as the route promises.
+    #[cold]
+    pub(super) fn odd(&mut self, topic: &TopicState, partition: u32, record: &Record<'_>, odd: Odd) {
+        if self.count(topic, odd) {
+            let value = record.value.unwrap_or_default();
+            let text = odd.of_value(value);
+            warn!(
+                topic = &*topic.name,
+                partition,
+                offset = record.offset,
+                reason = odd.as_str(),
+                text,
+                "a value is not as its route promises; more of its topic are only counted"
+            );
+        }
+    }
+
+    /// True if it is to be said: it is the first of its topic.
+    fn count(&mut self, topic: &TopicState, odd: Odd) -> bool {
+        odd.counter(&self.metrics).add(1);
+        let topics = self.metrics.topics.all();
+        let Some(at) = topics.iter().position(|(name, _)| *name == topic.name) else { return false };
+        odd.counter_of_topic(&topics[at].1).add(1);
+        let Some(said) = self.said.get_mut(at) else { return false };
+        let bit = 1 << odd as u8;
+        let first = *said & bit == 0;
+        *said |= bit;
+        first
+    }
+}
+
+impl Odd {
+    const fn of(miss: Miss) -> Self {
+        match miss {
+            Miss::NoKey => Self::NoKey,
+            Miss::KeyNotUtf8 | Miss::KeyBinary => Self::BadKey,
+            Miss::NoHeader | Miss::HeaderNotUtf8 | Miss::HeaderBinary => Self::NoHeader,
+            Miss::NameTooLong(_) | Miss::Empty => Self::BadName,
+        }
+    }
+
+    /// As its metric is named.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::BadKey => "bad_key",
+            Self::NoHeader => "no_header",
+            Self::BadName => "bad_name",
+            Self::NotJson => "not_json",
+            Self::NotText => "not_text",
+            Self::Oversized => "oversized",
+        }
+    }
+
+    const fn counter(self, metrics: &IngestMetrics) -> &Counter {
+        match self {
+            Self::NoKey => &metrics.no_key,
+            Self::BadKey => &metrics.bad_key,
+            Self::NoHeader => &metrics.no_header,
+            Self::BadName => &metrics.bad_name,
+            Self::NotJson => &metrics.not_json,
+            Self::NotText => &metrics.not_text,
+            Self::Oversized => &metrics.oversized,
+        }
+    }
+
+    const fn counter_of_topic(self, metrics: &TopicMetrics) -> &Counter {
+        match self {
+            Self::NoKey => &metrics.no_key,
+            Self::BadKey => &metrics.bad_key,
+            Self::NoHeader => &metrics.no_header,
+            Self::BadName => &metrics.bad_name,
+            Self::NotJson => &metrics.not_json,
+            Self::NotText => &metrics.not_text,
+            Self::Oversized => &metrics.oversized,
+        }
+    }
+
+    /// What is wrong with a value and what becomes of it, in the parser's words where it has some.
+    fn of_value(self, value: &[u8]) -> String {
+        if self == Self::Oversized {
+            return format!("{} bytes are above the limit: clients get a gap notice", value.len());
+        }
+        let form = if message::as_text(value).is_some() { "a string" } else { "base64" };
+        let why = message::not_json(value).unwrap_or_default();
+        let promised = if self == Self::NotText { "text" } else { "JSON" };
+        format!("not {promised}: {why}; it is sent as {form}")
+    }
+}
