@@ -17,6 +17,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 pub(crate) struct Kafka {
     dir: tempfile::TempDir,
     env: HashMap<String, String>,
+    /// Variables of scripts/kafka-local.
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 fn script() -> PathBuf {
@@ -25,7 +27,12 @@ fn script() -> PathBuf {
 
 impl Kafka {
     pub(crate) fn start(options: &[&str]) -> Self {
-        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), env: HashMap::new() };
+        Self::start_with(options, &[])
+    }
+
+    pub(crate) fn start_with(options: &[&str], variables: &[(&'static str, &'static str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kafka = Self { dir, env: HashMap::new(), variables: variables.to_vec() };
         kafka.guard();
         kafka.run(&[&["start", "--port", "0"], options].concat());
         let env = kafka.run(&["env"]);
@@ -55,6 +62,7 @@ impl Kafka {
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new(script())
             .args(arguments)
+            .envs(self.variables.iter().copied())
             .env("KAFKA_LOCAL_DIR", self.dir.path().join("kafka"))
             .output()
             .unwrap();
