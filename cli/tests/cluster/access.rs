@@ -1,0 +1,95 @@
+//! The right to read one of two topics, given and taken while the server runs.
+
+use std::time::Duration;
+
+use crate::{
+    brokers::Cluster,
+    feed::Feed,
+    outside::client::Client,
+    scene::{MENDED, NAMED, Scene, server},
+};
+
+const ALICE: &str = "User:alice";
+
+fn allow(cluster: &Cluster, topic: &str, operations: &[&str]) {
+    acl(cluster, "--add", topic, operations);
+}
+
+fn forbid(cluster: &Cluster, topic: &str, operations: &[&str]) {
+    acl(cluster, "--remove", topic, operations);
+}
+
+fn acl(cluster: &Cluster, what: &str, topic: &str, operations: &[&str]) {
+    let mut arguments = vec![what, "--allow-principal", ALICE, "--topic", topic];
+    arguments.extend(operations.iter().flat_map(|operation| ["--operation", *operation]));
+    if what == "--remove" {
+        arguments.push("--force");
+    }
+    cluster.tool("AclCommand", &arguments);
+}
+
+/// Flags for the SASL_SSL listener.
+fn credentials(cluster: &Cluster) -> Vec<String> {
+    let settings = cluster.kafka.sasl();
+    let properties = settings.properties.iter().map(|(name, value)| format!("{name}={value}"));
+    let flags = properties.flat_map(|property| ["--kafka".to_owned(), property]);
+    flags.chain(["--brokers".to_owned(), settings.brokers.clone()]).collect()
+}
+
+#[test]
+fn rights_given_and_taken() {
+    let mut scene = Scene::begin("3. rights given and taken");
+    let cluster = scene.cluster;
+    cluster.topic("open", "1:2", &[]);
+    cluster.topic("secret", "2:3", &[]);
+    allow(cluster, "open", &["Read", "Describe"]);
+    let settings = cluster.settings();
+    let (open, secret) = (Feed::new(&settings, "open"), Feed::new(&settings, "secret"));
+    secret.send(0, "k", 0, 0..10);
+
+    let flags = credentials(cluster);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = server(&["open", "secret"], &[&["--from", "earliest"], &flags[..]].concat());
+    let served = scene.ready(&server, Duration::from_secs(10));
+    let mut others = served.then(|| Client::subscribed(server.public, &["open.k"]));
+    open.send(0, "k", 0, 0..10);
+    if let Some(others) = &mut others {
+        scene.numbers(others, "open.k", 0..10, Duration::from_secs(10));
+    }
+    scene.named(&server, "topic_refused", "secret", None);
+
+    allow(cluster, "secret", &["Read", "Describe"]);
+    scene.not_named(&server, "topic_refused", "secret");
+    if !scene.ready(&server, MENDED) {
+        return scene.end(server);
+    }
+    let mut others = others.unwrap_or_else(|| Client::subscribed(server.public, &["open.k"]));
+    // A place of its own in the log, whatever was read before it came.
+    let mut client = Client::subscribed(server.public, &["secret.k", "open.k"]);
+    secret.send(0, "k", 0, 10..20);
+    scene.numbers(&mut client, "secret.k", 10..20, MENDED);
+
+    // Only reading is taken: the topic can still be seen.
+    forbid(cluster, "secret", &["Read"]);
+    secret.send(0, "k", 0, 20..30);
+    scene.named(&server, "read_refused", "secret", Some(0));
+    scene.told(&mut client, "stale", &["secret.k"], false, NAMED);
+    scene.untold(&mut others, "a client of the other topic");
+    open.send(0, "k", 0, 10..20);
+    allow(cluster, "secret", &["Read"]);
+    secret.send(0, "k", 0, 30..40);
+    scene.told(&mut client, "live", &["secret.k"], false, MENDED);
+    scene.not_named(&server, "read_refused", "secret");
+    scene.numbers(&mut client, "secret.k", 10..40, MENDED);
+
+    // All rights, so that the topic cannot be seen either: that is no deletion.
+    forbid(cluster, "secret", &["Read", "Describe"]);
+    secret.send(0, "k", 0, 40..50);
+    scene.told(&mut client, "stale", &["secret.k"], false, NAMED);
+    allow(cluster, "secret", &["Read", "Describe"]);
+    secret.send(0, "k", 0, 50..60);
+    scene.numbers(&mut client, "secret.k", 10..60, MENDED);
+    scene.told(&mut client, "live", &["secret.k"], false, MENDED);
+    scene.untold(&mut others, "a client of the other topic");
+    scene.end(server);
+}

@@ -1,0 +1,124 @@
+//! An unclean election: the log is cut below what we read, and grows again before we look.
+
+use std::time::Duration;
+
+use crate::{
+    feed::Feed,
+    outside::{client::Client, client::Heard, pause, within},
+    scene::{MENDED, Scene},
+};
+
+/// The new leader has this many records; the old one had, and we read, twenty more.
+const CUT: i64 = 80;
+const READ: i64 = 100;
+/// How far each partition's log has grown again when the server looks: below, to, and past what it read.
+const REGROWN: [i64; 3] = [90, READ, 120];
+
+#[test]
+fn a_log_cut_and_regrown() {
+    let mut scene = Scene::begin("5. unclean election, the log regrown");
+    let cluster = scene.cluster;
+    let config = ["unclean.leader.election.enable=true", "min.insync.replicas=1"];
+    cluster.topic("cut", "2:3,2:3,2:3", &config);
+    let settings = cluster.settings();
+    let server = scene.server(&["cut"], &[]);
+    assert!(scene.ready(&server, MENDED), "a healthy cluster");
+    let keys = ["p0", "p1", "p2"];
+    let channels = keys.map(|key| format!("cut.{key}"));
+    let mut client = Client::subscribed(server.public, &channels.each_ref().map(String::as_str));
+    let feed = Feed::new(&settings, "cut");
+    let send = |feed: &Feed, life: u32, from: i64, to: [i64; 3]| {
+        for (partition, key) in (0..).zip(keys) {
+            feed.queue(partition, key, life, from..to[partition as usize]);
+        }
+        feed.flush();
+    };
+    send(&feed, 0, 0, [CUT; 3]);
+    cluster.kill(3);
+    // Acknowledged as soon as the follower is out of the set, which takes its session.
+    send(&feed, 0, CUT, [READ; 3]);
+    drop(feed);
+    for channel in &channels {
+        scene.numbers(&mut client, channel, 0..READ, MENDED);
+    }
+
+    // It must not look before the log has regrown, or it finds an end below its place, which is the easy case.
+    server.signal("STOP");
+    cluster.kill(2);
+    cluster.restart(3);
+    elect(cluster);
+    send(&Feed::new(&settings, "cut"), 1, CUT, REGROWN);
+    server.signal("CONT");
+    for (channel, regrown) in channels.iter().zip(REGROWN) {
+        client.until(MENDED, |client| numbers(client, channel, 1).last() == Some(&(regrown - 1)));
+    }
+    // And on, past what was read in all of them.
+    let feed = Feed::new(&settings, "cut");
+    let last = READ + 50;
+    for ((partition, key), from) in (0..).zip(keys).zip(REGROWN) {
+        feed.queue(partition, key, 1, from..last);
+    }
+    feed.flush();
+    for ((partition, channel), regrown) in (0..).zip(&channels).zip(REGROWN) {
+        let came = client.until(MENDED, |client| numbers(client, channel, 1).last() == Some(&(last - 1)));
+        let got = numbers(&client, channel, 1);
+        let what = format!("regrown to {regrown}: each new record of {channel} comes once");
+        scene.findings.check(got == (CUT..last).collect::<Vec<_>>(), &what, || {
+            format!(
+                "{came:?} {:?}; got {} from {:?} to {:?}",
+                client.ended,
+                got.len(),
+                got.first(),
+                got.last()
+            )
+        });
+        let told = reset(&client, channel, partition);
+        let what = format!("regrown to {regrown}: a reset {CUT}..{} comes before them", READ - 1);
+        scene.findings.check(told == Some((CUT, READ - 1)), &what, || {
+            format!("{told:?} of {:?}", client.gaps(channel).collect::<Vec<_>>())
+        });
+    }
+    scene.end(server);
+}
+
+/// Waits until broker 3 leads, uncleanly: by itself when it comes back, else because it is told to.
+fn elect(cluster: &crate::brokers::Cluster) {
+    let leads = || {
+        let said = cluster.tool("TopicCommand", &["--describe", "--topic", "cut"]);
+        said.matches("Leader: 3").count() == 3
+    };
+    if within(Duration::from_secs(15), leads).is_some() {
+        return;
+    }
+    for partition in ["0", "1", "2"] {
+        let what = ["--election-type", "UNCLEAN", "--topic", "cut", "--partition", partition];
+        cluster.tool("LeaderElectionCommand", &what);
+    }
+    cluster.wait_for_leader("cut", "3");
+    pause(Duration::from_millis(200));
+}
+
+/// Numbers of one writing of the log.
+fn numbers(client: &Client, channel: &str, life: u32) -> Vec<i64> {
+    let mine = client.messages(channel).filter(|(_, data)| data["life"] == life);
+    mine.map(|(_, data)| data["n"].as_i64().unwrap()).collect()
+}
+
+/// Bounds of the `reset` of a partition that came before any record of its new writing. A channel hears those of every
+/// partition: any of them could have held its key.
+fn reset(client: &Client, channel: &str, partition: u32) -> Option<(i64, i64)> {
+    for heard in &client.heard {
+        match heard {
+            Heard::Message { channel: name, data, .. } if name == channel && data["life"] == 1 => {
+                return None;
+            }
+            Heard::Gap { channel: name, from, to, reason }
+                if name == channel && reason == "reset" && from.partition == partition =>
+            {
+                return Some((from.offset, to.offset));
+            }
+            Heard::Message { .. } | Heard::Gap { .. } | Heard::Status { .. } | Heard::Other(_) => {}
+        }
+    }
+    None
+}

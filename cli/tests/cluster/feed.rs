@@ -1,0 +1,49 @@
+//! Records with running numbers.
+
+use kafka::{NewRecord, Producer, ProducerOptions, Settings, Target};
+use serde_json::json;
+
+use crate::local::LONG;
+
+pub(crate) struct Feed {
+    producer: Producer,
+    target: Target,
+}
+
+impl Feed {
+    /// For one topic. A topic's next life wants another: this one may think of the old for a while.
+    pub(crate) fn new(settings: &Settings, topic: &str) -> Self {
+        let producer =
+            Producer::new(settings, &ProducerOptions { linger_ms: 0, ..ProducerOptions::default() });
+        let producer = producer.unwrap();
+        let target = producer.target(topic).unwrap();
+        Self { producer, target }
+    }
+
+    /// Queues `{"life": life, "n": n}` for each number, with this key.
+    pub(crate) fn queue(&self, partition: u32, key: &str, life: u32, numbers: std::ops::Range<i64>) {
+        for n in numbers {
+            let value = json!({"life": life, "n": n}).to_string();
+            let record = NewRecord {
+                partition: Some(partition),
+                key: Some(key.as_bytes()),
+                value: Some(value.as_bytes()),
+                ..NewRecord::default()
+            };
+            self.producer.send(&self.target, &record).unwrap();
+        }
+    }
+
+    /// Waits until all that was queued is there.
+    pub(crate) fn flush(&self) {
+        let flushed = self.producer.flush(LONG * 2);
+        assert_eq!(self.producer.counts().failed, 0, "{:?}", self.producer.last_error());
+        flushed.unwrap();
+    }
+
+    /// Both.
+    pub(crate) fn send(&self, partition: u32, key: &str, life: u32, numbers: std::ops::Range<i64>) {
+        self.queue(partition, key, life, numbers);
+        self.flush();
+    }
+}

@@ -1,0 +1,112 @@
+//! Topics that are deleted, and made anew.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    brokers::Cluster,
+    feed::Feed,
+    judge,
+    local::LONG,
+    outside::{client::Client, within},
+    scene::{MENDED, NAMED, Scene},
+};
+
+const ROUNDS: u32 = 20;
+/// What is read of a life before the next one comes, and what the next one is filled with at once.
+const READ: i64 = 100;
+const REFILLED: i64 = 500;
+
+/// Deletes a topic of one partition, makes it anew and fills it; how long that took.
+fn made_anew(cluster: &Cluster, topic: &str, life: u32, count: i64) -> Duration {
+    let clock = perf::Clock::start();
+    let begun_ns = clock.now_ns();
+    let admin = cluster.admin();
+    admin.delete_topic(topic, LONG).unwrap();
+    // The old one may still be known for a moment.
+    let made = within(LONG, || admin.create_topic(topic, 1, 3, &[], LONG).is_ok());
+    assert!(made.is_some(), "{topic} was not made anew");
+    Feed::new(&cluster.settings(), topic).send(0, "k", life, 0..count);
+    Duration::from_nanos(clock.now_ns() - begun_ns)
+}
+
+#[test]
+fn twenty_rounds_of_a_topic_made_anew_and_refilled() {
+    let mut scene = Scene::begin("4. a topic made anew and refilled, 20 rounds");
+    let cluster = scene.cluster;
+    cluster.admin().create_topic("again", 1, 3, &[], LONG).unwrap();
+    let server = scene.server(&["again"], &[]);
+    assert!(scene.ready(&server, MENDED), "a healthy cluster");
+    let mut client = Client::subscribed(server.public, &["again.k"]);
+    let mut counts = BTreeMap::new();
+    let mut longest = Duration::ZERO;
+    Feed::new(&cluster.settings(), "again").send(0, "k", 0, 0..READ);
+    counts.insert(0, READ);
+    let settled = |client: &mut Client, life: u32, count: i64| {
+        client.until(Duration::from_secs(20), |client| {
+            let last = client.messages("again.k").last();
+            last.is_some_and(|(_, data)| data["life"] == life && data["n"] == count - 1)
+        })
+    };
+    settled(&mut client, 0, READ);
+    // A round is two lives: one that the next outgrows, and one that outgrows the next.
+    for life in 1..ROUNDS * 2 {
+        let count = if life % 2 == 1 { REFILLED } else { READ };
+        let took = made_anew(cluster, "again", life, count);
+        longest = longest.max(took);
+        counts.insert(i64::from(life), count);
+        if settled(&mut client, life, count).is_none() {
+            scene.findings.check(false, &format!("life {life} is read to its end"), || {
+                format!("last {:?}, ended {:?}", client.heard.last(), client.ended)
+            });
+        }
+    }
+    client.until(Duration::from_secs(5), |_| false);
+    let faults = judge::faults(&client, "again.k", &counts);
+    let lives = counts.len();
+    scene.findings.check(
+        faults.is_empty(),
+        &format!("{lives} lives, the slowest made in {longest:?}: every position is true"),
+        || format!("{} faults: {}", faults.len(), faults.join("; ")),
+    );
+    scene.end(server);
+}
+
+#[test]
+fn a_deleted_topic_is_told_and_comes_again() {
+    let mut scene = Scene::begin("6. deletion");
+    let cluster = scene.cluster;
+    for topic in ["gone", "stays"] {
+        cluster.admin().create_topic(topic, 1, 3, &[], LONG).unwrap();
+    }
+    let settings = cluster.settings();
+    let server = scene.server(&["gone", "stays"], &[]);
+    assert!(scene.ready(&server, MENDED), "a healthy cluster");
+    let mut only = Client::subscribed(server.public, &["gone.k"]);
+    let mut both = Client::subscribed(server.public, &["gone.k", "stays.k"]);
+    let mut others = Client::subscribed(server.public, &["stays.k"]);
+    Feed::new(&settings, "gone").send(0, "k", 0, 0..50);
+    scene.numbers(&mut only, "gone.k", 0..50, MENDED);
+    cluster.admin().delete_topic("gone", LONG).unwrap();
+    scene.named(&server, "topic_unknown", "gone", None);
+    scene.told(&mut only, "stale", &["gone.k"], true, NAMED);
+    scene.told(&mut both, "stale", &["gone.k"], false, NAMED);
+    scene.untold(&mut others, "a client of the other topic");
+
+    cluster.admin().create_topic("gone", 1, 3, &[], LONG).unwrap();
+    Feed::new(&settings, "gone").send(0, "k", 1, 0..20);
+    scene.told(&mut only, "live", &["gone.k"], true, MENDED);
+    scene.told(&mut both, "live", &["gone.k"], false, MENDED);
+    scene.not_named(&server, "topic_unknown", "gone");
+    for client in [&mut only, &mut both] {
+        client.until(MENDED, |client| client.messages("gone.k").count() >= 70);
+        let counts =
+            BTreeMap::from([(0, if client.messages("gone.k").count() >= 70 { 50 } else { 0 }), (1, 20)]);
+        let faults = judge::faults(client, "gone.k", &counts);
+        scene
+            .findings
+            .check(faults.is_empty(), "a reset, then the new life from its start", || faults.join("; "));
+    }
+    Feed::new(&settings, "stays").send(0, "k", 0, 0..20);
+    scene.numbers(&mut others, "stays.k", 0..20, MENDED);
+    scene.end(server);
+}

@@ -1,0 +1,26 @@
+//! The real server on three real brokers that are killed, cut and forbidden (scripts/check-cluster runs it).
+//!
+//! `cargo test -p uringcast --features cluster-tests --test cluster -- --nocapture`
+//!
+//! Each scenario has topics and a server of its own, and goes on after a fault so that one run tells all of them. They share
+//! the brokers, so one runs at a time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod brokers;
+mod cut;
+mod feed;
+mod idle;
+mod judge;
+mod leaders;
+mod lives;
+#[allow(dead_code, reason = "it serves several test programs")]
+#[path = "../../../engine/tests/node/local.rs"]
+mod local;
+#[path = "../outside/mod.rs"]
+mod outside;
+#[path = "../process/mod.rs"]
+mod process;
+mod scene;
+mod transactions;
