@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    brokers::Cluster,
     feed::Feed,
     outside::{client::Client, client::Heard, pause, within},
     scene::{MENDED, Scene},
@@ -14,19 +15,28 @@ const READ: i64 = 100;
 /// How far each partition's log has grown again when the server looks: below, to, and past what it read.
 const REGROWN: [i64; 3] = [90, READ, 120];
 
+/// It does not look before the log has regrown, or it would find an end below its place, which is the easy case.
 #[test]
-fn a_log_cut_and_regrown() {
-    let mut scene = Scene::begin("5. unclean election, the log regrown");
+fn a_log_cut_and_regrown_unseen() {
+    cut(Scene::begin("5a. unclean election, the log regrown before we look"), "unseen", true);
+}
+
+#[test]
+fn a_log_cut_and_regrown_while_we_look() {
+    cut(Scene::begin("5b. unclean election, the log regrown while we look"), "watched", false);
+}
+
+fn cut(mut scene: Scene, topic: &str, unseen: bool) {
     let cluster = scene.cluster;
     let config = ["unclean.leader.election.enable=true", "min.insync.replicas=1"];
-    cluster.topic("cut", "2:3,2:3,2:3", &config);
+    cluster.topic(topic, "2:3,2:3,2:3", &config);
     let settings = cluster.settings();
-    let server = scene.server(&["cut"], &[]);
+    let server = scene.server(&[topic], &[]);
     assert!(scene.ready(&server, MENDED), "a healthy cluster");
     let keys = ["p0", "p1", "p2"];
-    let channels = keys.map(|key| format!("cut.{key}"));
+    let channels = keys.map(|key| format!("{topic}.{key}"));
     let mut client = Client::subscribed(server.public, &channels.each_ref().map(String::as_str));
-    let feed = Feed::new(&settings, "cut");
+    let feed = Feed::new(&settings, topic);
     let send = |feed: &Feed, life: u32, from: i64, to: [i64; 3]| {
         for (partition, key) in (0..).zip(keys) {
             feed.queue(partition, key, life, from..to[partition as usize]);
@@ -42,18 +52,21 @@ fn a_log_cut_and_regrown() {
         scene.numbers(&mut client, channel, 0..READ, MENDED);
     }
 
-    // It must not look before the log has regrown, or it finds an end below its place, which is the easy case.
-    server.signal("STOP");
+    if unseen {
+        server.signal("STOP");
+    }
     cluster.kill(2);
     cluster.restart(3);
-    elect(cluster);
-    send(&Feed::new(&settings, "cut"), 1, CUT, REGROWN);
-    server.signal("CONT");
+    elect(cluster, topic);
+    send(&Feed::new(&settings, topic), 1, CUT, REGROWN);
+    if unseen {
+        server.signal("CONT");
+    }
     for (channel, regrown) in channels.iter().zip(REGROWN) {
         client.until(MENDED, |client| numbers(client, channel, 1).last() == Some(&(regrown - 1)));
     }
     // And on, past what was read in all of them.
-    let feed = Feed::new(&settings, "cut");
+    let feed = Feed::new(&settings, topic);
     let last = READ + 50;
     for ((partition, key), from) in (0..).zip(keys).zip(REGROWN) {
         feed.queue(partition, key, 1, from..last);
@@ -82,19 +95,19 @@ fn a_log_cut_and_regrown() {
 }
 
 /// Waits until broker 3 leads, uncleanly: by itself when it comes back, else because it is told to.
-fn elect(cluster: &crate::brokers::Cluster) {
+fn elect(cluster: &Cluster, topic: &str) {
     let leads = || {
-        let said = cluster.tool("TopicCommand", &["--describe", "--topic", "cut"]);
+        let said = cluster.tool("TopicCommand", &["--describe", "--topic", topic]);
         said.matches("Leader: 3").count() == 3
     };
     if within(Duration::from_secs(15), leads).is_some() {
         return;
     }
     for partition in ["0", "1", "2"] {
-        let what = ["--election-type", "UNCLEAN", "--topic", "cut", "--partition", partition];
+        let what = ["--election-type", "UNCLEAN", "--topic", topic, "--partition", partition];
         cluster.tool("LeaderElectionCommand", &what);
     }
-    cluster.wait_for_leader("cut", "3");
+    cluster.wait_for_leader(topic, "3");
     pause(Duration::from_millis(200));
 }
 

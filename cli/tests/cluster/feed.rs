@@ -1,5 +1,7 @@
 //! Records with running numbers.
 
+use std::cell::OnceCell;
+
 use kafka::{NewRecord, Producer, ProducerOptions, Settings, Target};
 use serde_json::json;
 
@@ -7,7 +9,9 @@ use crate::local::LONG;
 
 pub(crate) struct Feed {
     producer: Producer,
-    target: Target,
+    topic: String,
+    /// From the first record on: who has one asks the brokers about its topic.
+    target: OnceCell<Target>,
 }
 
 impl Feed {
@@ -16,12 +20,12 @@ impl Feed {
         let producer =
             Producer::new(settings, &ProducerOptions { linger_ms: 0, ..ProducerOptions::default() });
         let producer = producer.unwrap();
-        let target = producer.target(topic).unwrap();
-        Self { producer, target }
+        Self { producer, topic: topic.to_owned(), target: OnceCell::new() }
     }
 
     /// Queues `{"life": life, "n": n}` for each number, with this key.
     pub(crate) fn queue(&self, partition: u32, key: &str, life: u32, numbers: std::ops::Range<i64>) {
+        let target = self.target.get_or_init(|| self.producer.target(&self.topic).unwrap());
         for n in numbers {
             let value = json!({"life": life, "n": n}).to_string();
             let record = NewRecord {
@@ -30,7 +34,7 @@ impl Feed {
                 value: Some(value.as_bytes()),
                 ..NewRecord::default()
             };
-            self.producer.send(&self.target, &record).unwrap();
+            self.producer.send(target, &record).unwrap();
         }
     }
 
