@@ -41,55 +41,55 @@ fn rights_given_and_taken() {
     let mut scene = Scene::begin("3. rights given and taken");
     let cluster = scene.cluster;
     cluster.topic("open", "1:2", &[]);
-    cluster.topic("secret", "2:3", &[]);
+    cluster.topic("t-secret", "2:3", &[]);
     allow(cluster, "open", &["Read", "Describe"]);
     let settings = cluster.settings();
-    let (open, secret) = (Feed::new(&settings, "open"), Feed::new(&settings, "secret"));
+    let (open, secret) = (Feed::new(&settings, "open"), Feed::new(&settings, "t-secret"));
     secret.send(0, "k", 0, 0..10);
 
     let flags = credentials(cluster);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let server = server(&["open", "secret"], &[&["--from", "earliest"], &flags[..]].concat());
+    let server = server(&["open", "t-secret"], &[&["--from", "earliest"], &flags[..]].concat());
     let served = scene.ready(&server, Duration::from_secs(10));
     let mut others = served.then(|| Client::subscribed(server.public, &["open.k"]));
     open.send(0, "k", 0, 0..10);
     if let Some(others) = &mut others {
         scene.numbers(others, "open.k", 0..10, Duration::from_secs(10));
     }
-    scene.named(&server, "topic_refused", "secret", None);
+    scene.named(&server, "topic_refused", "t-secret", None);
 
-    allow(cluster, "secret", &["Read", "Describe"]);
-    scene.not_named(&server, "topic_refused", "secret");
+    allow(cluster, "t-secret", &["Read", "Describe"]);
+    scene.not_named(&server, "topic_refused", "t-secret");
     if !scene.ready(&server, MENDED) {
         return scene.end(server);
     }
     let mut others = others.unwrap_or_else(|| Client::subscribed(server.public, &["open.k"]));
     // A place of its own in the log, whatever was read before it came.
-    let mut client = Client::subscribed(server.public, &["secret.k", "open.k"]);
+    let mut client = Client::subscribed(server.public, &["t-secret.k", "open.k"]);
     secret.send(0, "k", 0, 10..20);
-    scene.numbers(&mut client, "secret.k", 10..20, MENDED);
+    scene.numbers(&mut client, "t-secret.k", 10..20, MENDED);
 
     // Only reading is taken: the topic can still be seen.
-    forbid(cluster, "secret", &["Read"]);
+    forbid(cluster, "t-secret", &["Read"]);
     secret.send(0, "k", 0, 20..30);
-    scene.named(&server, "read_refused", "secret", Some(0));
-    scene.told(&mut client, "stale", &["secret.k"], false, NAMED);
+    scene.named(&server, "read_refused", "t-secret", Some(0));
+    scene.told(&mut client, "stale", &["t-secret.k"], false, NAMED);
     scene.untold(&mut others, "a client of the other topic");
     open.send(0, "k", 0, 10..20);
-    allow(cluster, "secret", &["Read"]);
+    allow(cluster, "t-secret", &["Read"]);
     secret.send(0, "k", 0, 30..40);
-    scene.told(&mut client, "live", &["secret.k"], false, MENDED);
-    scene.not_named(&server, "read_refused", "secret");
-    scene.numbers(&mut client, "secret.k", 10..40, MENDED);
+    scene.told(&mut client, "live", &["t-secret.k"], false, MENDED);
+    scene.not_named(&server, "read_refused", "t-secret");
+    scene.numbers(&mut client, "t-secret.k", 10..40, MENDED);
 
     // All rights, so that the topic cannot be seen either: that is no deletion.
-    forbid(cluster, "secret", &["Read", "Describe"]);
+    forbid(cluster, "t-secret", &["Read", "Describe"]);
     secret.send(0, "k", 0, 40..50);
-    scene.told(&mut client, "stale", &["secret.k"], false, NAMED);
-    allow(cluster, "secret", &["Read", "Describe"]);
+    scene.told(&mut client, "stale", &["t-secret.k"], false, NAMED);
+    allow(cluster, "t-secret", &["Read", "Describe"]);
     secret.send(0, "k", 0, 50..60);
-    scene.numbers(&mut client, "secret.k", 10..60, MENDED);
-    scene.told(&mut client, "live", &["secret.k"], false, MENDED);
+    scene.numbers(&mut client, "t-secret.k", 10..60, MENDED);
+    scene.told(&mut client, "live", &["t-secret.k"], false, MENDED);
     scene.untold(&mut others, "a client of the other topic");
     scene.end(server);
 }

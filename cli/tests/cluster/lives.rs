@@ -79,33 +79,32 @@ fn twenty_rounds_of_a_topic_made_anew_and_refilled() {
 fn a_deleted_topic_is_told_and_comes_again() {
     let mut scene = Scene::begin("6. deletion");
     let cluster = scene.cluster;
-    for topic in ["gone", "stays"] {
+    for topic in ["t-gone", "stays"] {
         cluster.admin().create_topic(topic, 1, 3, &[], LONG).unwrap();
     }
     let settings = cluster.settings();
-    let server = scene.server(&["gone", "stays"], &[]);
+    let server = scene.server(&["t-gone", "stays"], &[]);
     assert!(scene.ready(&server, MENDED), "a healthy cluster");
-    let mut only = Client::subscribed(server.public, &["gone.k"]);
-    let mut both = Client::subscribed(server.public, &["gone.k", "stays.k"]);
+    let mut only = Client::subscribed(server.public, &["t-gone.k"]);
+    let mut both = Client::subscribed(server.public, &["t-gone.k", "stays.k"]);
     let mut others = Client::subscribed(server.public, &["stays.k"]);
-    Feed::new(&settings, "gone").send(0, "k", 0, 0..50);
-    scene.numbers(&mut only, "gone.k", 0..50, MENDED);
-    cluster.admin().delete_topic("gone", LONG).unwrap();
-    scene.named(&server, "topic_unknown", "gone", None);
-    scene.told(&mut only, "stale", &["gone.k"], true, NAMED);
-    scene.told(&mut both, "stale", &["gone.k"], false, NAMED);
+    Feed::new(&settings, "t-gone").send(0, "k", 0, 0..50);
+    scene.numbers(&mut only, "t-gone.k", 0..50, MENDED);
+    cluster.admin().delete_topic("t-gone", LONG).unwrap();
+    scene.named(&server, "topic_unknown", "t-gone", None);
+    scene.told(&mut only, "stale", &["t-gone.k"], true, NAMED);
+    scene.told(&mut both, "stale", &["t-gone.k"], false, NAMED);
     scene.untold(&mut others, "a client of the other topic");
 
-    cluster.admin().create_topic("gone", 1, 3, &[], LONG).unwrap();
-    Feed::new(&settings, "gone").send(0, "k", 1, 0..20);
-    scene.told(&mut only, "live", &["gone.k"], true, MENDED);
-    scene.told(&mut both, "live", &["gone.k"], false, MENDED);
-    scene.not_named(&server, "topic_unknown", "gone");
+    cluster.admin().create_topic("t-gone", 1, 3, &[], LONG).unwrap();
+    Feed::new(&settings, "t-gone").send(0, "k", 1, 0..20);
+    scene.told(&mut only, "live", &["t-gone.k"], true, MENDED);
+    scene.told(&mut both, "live", &["t-gone.k"], false, MENDED);
+    scene.not_named(&server, "topic_unknown", "t-gone");
     for client in [&mut only, &mut both] {
-        client.until(MENDED, |client| client.messages("gone.k").count() >= 70);
-        let counts =
-            BTreeMap::from([(0, if client.messages("gone.k").count() >= 70 { 50 } else { 0 }), (1, 20)]);
-        let faults = judge::faults(client, "gone.k", &counts);
+        client.until(MENDED, |client| client.messages("t-gone.k").count() >= 70);
+        let counts = BTreeMap::from([(0, 50), (1, 20)]);
+        let faults = judge::faults(client, "t-gone.k", &counts);
         scene
             .findings
             .check(faults.is_empty(), "a reset, then the new life from its start", || faults.join("; "));

@@ -21,13 +21,15 @@ pub(crate) struct Scene {
     pub(crate) cluster: &'static Cluster,
     pub(crate) findings: Findings,
     name: &'static str,
+    /// Warnings of the topic at fault that the log had before.
+    warned: usize,
     _turn: Turn,
 }
 
 impl Scene {
     pub(crate) fn begin(name: &'static str) -> Self {
         let (cluster, turn) = Cluster::turn();
-        Self { cluster, findings: Findings::of(name), name, _turn: turn }
+        Self { cluster, findings: Findings::of(name), name, warned: 0, _turn: turn }
     }
 
     /// A server of these topics on the plain listener: a record's channel is `TOPIC.KEY`.
@@ -54,11 +56,13 @@ impl Scene {
         );
         // Told when it changed, not with every look.
         let lines = server.log_lines(&["\"WARN\"", topic]);
+        let new = lines.get(self.warned..).unwrap_or_default();
         self.findings.check(
-            (1..=3).contains(&lines.len()),
+            (1..=3).contains(&new.len()),
             &format!("the log warns of {topic}, and not again and again"),
-            || format!("{} lines: {lines:?}", lines.len()),
+            || format!("{} lines: {new:?}", new.len()),
         );
+        self.warned = lines.len();
         let explained = server.explain(topic, "k");
         let reasons = explained["reasons"].as_array().cloned().unwrap_or_default();
         self.findings.check(

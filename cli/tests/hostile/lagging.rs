@@ -14,7 +14,7 @@ use kafka::{NewRecord, Producer, ProducerOptions, Settings};
 use serde_json::json;
 
 use crate::{
-    healthy::{self, Run},
+    healthy::Run,
     outside::{pause, server::ask, server::metric, within},
     raw::{Raw, text},
     world::World,
@@ -23,13 +23,17 @@ use crate::{
 const CONNECTIONS: usize = 1_000;
 const CHANNELS: usize = 1_000;
 const REQUEST_CHANNELS: usize = 250;
-/// 2,500 records of 8 KB a second are an eighth of the slab in 100 ms: who acknowledges a floor later than that makes
-/// ingest wait, and `ingest_waiting_ms` tells.
-const SLAB: [&str; 4] = ["--slab-size", "16MiB", "--slab-entries", "65536"];
+/// A small slab: 2,500 records of 8 KB a second lap it in less than a second, and ingest soon waits where a shard is
+/// late. The clients are slow here, and no more than that.
+const FLAGS: [&str; 6] = ["--slab-size", "16MiB", "--slab-entries", "65536", "--blocked-timeout", "10m"];
 const RATE: u64 = 2_500;
 const VALUE_BYTES: usize = 8_000;
 const ATTACK: Duration = Duration::from_secs(20);
 const WAITING_MS_MAX: f64 = 200.0;
+/// Ingest waits for a floor and for nothing else, so no wait is longer than the slowest acknowledgement.
+const FLOOR_MS_MAX: f64 = 100.0;
+/// Clients that read again afterwards.
+const WAKING: usize = 3;
 
 /// Subscribes them all; their answers are read, and counted by the server.
 fn subscribed(world: &World) -> Vec<Raw> {
@@ -87,10 +91,30 @@ fn produce(settings: &Settings, stop: &AtomicBool) -> u64 {
     sent
 }
 
+/// Gap notices that a client finds when it reads again.
+fn gaps(client: &mut Raw) -> usize {
+    const NOTICE: &[u8] = br#"{"type":"gap","channel":"flood."#;
+    let (mut buffer, mut read, mut from, mut count) = (vec![0; 64 << 10], Vec::new(), 0, 0);
+    within(Duration::from_secs(20), || {
+        loop {
+            let came = client.pull(&mut buffer);
+            if came.is_empty() {
+                break;
+            }
+            read.extend_from_slice(came);
+        }
+        count += read[from..].windows(NOTICE.len()).filter(|bytes| *bytes == NOTICE).count();
+        // One that is cut is counted when it is whole.
+        from = read.len().saturating_sub(NOTICE.len() - 1).max(from);
+        count >= CHANNELS || client.ended
+    });
+    count
+}
+
 #[test]
 fn a_million_subscriptions_lag_at_once() {
-    let mut world = World::begin("hostile 3: 1,000 connections of 1,000 channels lag at once", &SLAB);
-    let clients = subscribed(&world);
+    let mut world = World::begin("hostile 3: 1,000 connections of 1,000 channels lag at once", &FLAGS);
+    let mut clients = subscribed(&world);
     let run = Run::start(&world, ATTACK + Duration::from_secs(5));
     let lagged = |world: &World| world.server.metric("shard_lagged_total").unwrap_or(0.0);
     let waits = |world: &World| world.server.metric("ingest_waits_total").unwrap_or(0.0);
@@ -115,16 +139,20 @@ fn a_million_subscriptions_lag_at_once() {
     world
         .findings
         .check(waiting <= WAITING_MS_MAX, "ingest waits at most 200 ms", || format!("{waiting} ms"));
-    world.findings.check(waited == 0.0, "each floor is acknowledged within 100 ms", || {
-        format!("ingest had to wait {waited} times")
+    world.findings.check(waiting <= FLOOR_MS_MAX, "no floor is waited for longer than 100 ms", || {
+        format!("{waiting} ms")
     });
     run.end(&mut world.findings, "beside a million lagging subscriptions");
     let here = world.server.metric("shard_connections").unwrap_or(0.0);
     #[expect(clippy::cast_precision_loss, reason = "a thousand is exact")]
     let all = CONNECTIONS as f64;
-    world.findings.check(here >= all, "nobody was dropped for being slow", || {
-        format!("{here} of {all} (and {} healthy before)", healthy::CLIENTS)
-    });
+    world.findings.check(here >= all, "nobody was dropped for being slow", || format!("{here} of {all}"));
+    for client in &mut clients[..WAKING] {
+        let told = gaps(client);
+        world
+            .findings
+            .check(told >= CHANNELS, "who reads again hears of a gap on each channel", || told.to_string());
+    }
     drop(clients);
     world.end();
 }
