@@ -51,6 +51,8 @@ pub(super) enum Verdict {
     Same { epoch: Epoch },
     /// It has this many partitions now.
     Grown { epoch: Epoch, partitions: u32 },
+    /// The broker that answered does not know ids yet, and the topic has one: which life it speaks of is not known.
+    Unsure,
     /// A life that ingest does not know, the first or another. `goes_on`: it is the one before, and only its id is known
     /// now.
     Life { epoch: Epoch, partitions: u32, goes_on: bool },
@@ -73,7 +75,8 @@ impl Watched {
             (None, Some(_)) => fresh(!self.was_absent),
             // Another cluster, without ids, behind the same address.
             (None, None) if epoch != life.epoch => fresh(false),
-            // One that is missing may be an answer of a broker that is yet to be upgraded.
+            // Not even that it is the same: it may have been created anew, with other partitions.
+            (Some(_), None) => Verdict::Unsure,
             _ if partitions > life.partitions => Verdict::Grown { epoch: life.epoch, partitions },
             _ => Verdict::Same { epoch: life.epoch },
         }
@@ -131,7 +134,8 @@ mod tests {
         let id = Some(TopicId([1; 16]));
         assert_eq!(known(Some(1), 3).judge(&found(Some(1), 3), "c"), same(id));
         assert!(is_life(&known(Some(1), 3).judge(&found(Some(2), 3), "c"), false));
-        assert_eq!(known(Some(1), 3).judge(&found(None, 3), "c"), same(id));
+        assert_eq!(known(Some(1), 3).judge(&found(None, 3), "c"), Verdict::Unsure);
+        assert_eq!(known(Some(1), 3).judge(&found(None, 5), "c"), Verdict::Unsure);
         assert_eq!(known(None, 3).judge(&found(None, 3), "c"), same(None));
     }
 

@@ -341,6 +341,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                 self.tell(Finding::Grown { topic: Arc::clone(&topic), epoch, partitions })?;
                 self.tell(Finding::Same { topic, epoch, mark, leaderless })
             }
+            Verdict::Unsure => Ok(()),
             Verdict::Same { epoch } => {
                 if let Some(life) = &mut watched.life {
                     life.leaderless.clone_from(&leaderless);
