@@ -8,7 +8,7 @@ use proto::{native::reply::GapReason, position::Epoch};
 use super::{
     channels::Channels,
     encode::{Encoder, NoName, Record},
-    jobs::{Bounds, Gap, Job, Jobs},
+    jobs::{Bounds, Job, Jobs},
     keys::Keys,
     outbox::Outbox,
     routes::Routes,
@@ -16,11 +16,11 @@ use super::{
     tally::{Odd, Tally},
 };
 use crate::{
-    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
+    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber, gap_code},
     config::{Limits, Oversized, Route},
     mail::{Answer, DataState, Grant, PartitionState, Question, Refused, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Full, Meta, NO_CHANNEL, Writer},
+    slab::{Bell, Full, Gap, Meta, NO_CHANNEL, Writer},
 };
 
 /// Letters handled in one call of [`Bus::answer_questions`]: about a millisecond of work at most.
@@ -209,15 +209,14 @@ impl<D> Bus<D> {
         noted.end = end.unwrap_or(noted.end);
     }
 
-    /// Announces gaps of one topic: a notice for each of `bounds` to every channel of the topic that a shard holds. They
-    /// come before any record accepted later. A source whose gap ends at or beyond its next offset goes on behind it.
-    pub fn gap(&mut self, topic: TopicNumber, reason: GapReason, bounds: Vec<Bounds>) {
-        let channels = self.held_of(topic);
-        // Partition by partition, each notice behind the last: where a reader stops in between, positions are exact.
+    /// Announces gaps of one topic to all its channels, one entry each, whoever is subscribed. They come before any record
+    /// accepted later. A source goes on behind its gap.
+    pub fn gap(&mut self, reason: GapReason, bounds: Vec<Bounds>) {
         for bounds in bounds {
-            self.announce(&channels, reason, bounds);
-            self.skip(bounds.source, bounds.to + 1);
-            self.place(bounds.source);
+            debug_assert!(bounds.from <= bounds.to, "a gap has at least one offset: {bounds:?}");
+            self.jobs.push_back(Job::Gap(bounds, reason));
+            let state = self.sources.source_mut(bounds.source);
+            state.next = state.next.max(bounds.to + 1);
         }
     }
 
@@ -231,7 +230,7 @@ impl<D> Bus<D> {
             (next != UNKNOWN).then(|| Bounds { source, from, to: next.max(end - 1).max(from) })
         };
         let bounds = sources.into_iter().enumerate().filter_map(reset).collect();
-        self.gap(topic, GapReason::Reset, bounds);
+        self.gap(GapReason::Reset, bounds);
         self.sources.retire(topic);
         self.metrics.partitions.set(self.sources.live() as u64);
     }
@@ -241,9 +240,7 @@ impl<D> Bus<D> {
     pub fn cut(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
         let state = self.sources.source(source);
         let to = offset.max(state.next - 1);
-        let channels = self.held_of(state.topic);
-        // The new source's place comes right behind the notices, so that a reader never stands between them.
-        self.announce(&channels, GapReason::Reset, Bounds { source, from: offset, to });
+        self.jobs.push_back(Job::Cut(Bounds { source, from: offset, to }));
         let by = self.sources.cut(source, offset, to);
         self.skip(by, offset);
         by
@@ -431,19 +428,6 @@ impl<D> Bus<D> {
 
 /// What comes before records.
 impl<D> Bus<D> {
-    /// The topic's channels that some shard holds.
-    fn held_of(&self, topic: TopicNumber) -> Arc<[(u32, Arc<str>)]> {
-        let name = &self.sources.topic(topic).name;
-        let of_topic = self.channels.held().filter(|(_, _, set)| self.routes.has(*set, name));
-        of_topic.map(|(number, name, _)| (number, Arc::clone(name))).collect()
-    }
-
-    fn announce(&mut self, channels: &Arc<[(u32, Arc<str>)]>, reason: GapReason, bounds: Bounds) {
-        debug_assert!(bounds.from <= bounds.to, "a gap has at least one offset: {bounds:?}");
-        let channels = Arc::clone(channels);
-        self.jobs.push_back(Job::Gap(Gap { channels, bounds, reason, done: 0 }));
-    }
-
     /// Tells the slab where a partition is.
     fn place(&mut self, source: SourceNumber) {
         let next = self.sources.source(source).next;
@@ -457,15 +441,13 @@ impl<D> Bus<D> {
         if self.is_mid_record() {
             return Ok(());
         }
-        while let Some(job) = self.jobs.pop_front() {
-            let done = match job {
-                Job::Place(source, next) => self.append_place(source, next).map_err(|full| (full, job)),
-                Job::Gap(gap) => self.append_gaps(gap).map_err(|(full, gap)| (full, Job::Gap(gap))),
-            };
-            if let Err((full, job)) = done {
-                self.jobs.push_front(job);
-                return Err(full);
+        while let Some(&job) = self.jobs.front() {
+            match job {
+                Job::Place(source, next) => self.append_place(source, next)?,
+                Job::Gap(bounds, reason) => self.append_gap(bounds, reason, false)?,
+                Job::Cut(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
             }
+            self.jobs.pop_front();
         }
         Ok(())
     }
@@ -483,36 +465,21 @@ impl<D> Bus<D> {
         Ok(())
     }
 
-    fn append_gaps(&mut self, mut gap: Gap) -> Result<(), (Full, Gap)> {
-        // The frame that waits in the encoder is written over.
-        if let Some(pending) = &mut self.pending {
-            pending.encoded = false;
+    fn append_gap(&mut self, bounds: Bounds, reason: GapReason, is_part: bool) -> Result<(), Full> {
+        self.sources.show();
+        let Bounds { source, from, to } = bounds;
+        let gap = Gap { source, from, to, reason: gap_code(reason) };
+        self.slab.append_gap(gap, is_part, self.now_ns)?;
+        self.log.push_back(NO_CHANNEL);
+        if !is_part {
+            let state = self.sources.source_mut(source);
+            state.placed = state.placed.max(to + 1);
         }
-        let Gap { bounds, reason, .. } = gap;
-        while let Some(&(channel, ref name)) = gap.channels.get(gap.done) {
-            if self.channels.is_held_as(channel, name) {
-                let position = |offset| self.sources.position(bounds.source, offset);
-                self.encoder.gap(name, &position(bounds.from), &position(bounds.to), reason);
-                // The offset is the first one missing: what a subscription that lags from here on misses begins there. A
-                // part: the partition moves behind the last notice, see `place`.
-                let meta = Meta {
-                    channel,
-                    source: bounds.source,
-                    offset: bounds.from,
-                    ts_ms: NO_TIMESTAMP,
-                    ingest_ns: self.now_ns,
-                };
-                if let Err(full) = self.append_frame(meta, true) {
-                    return Err((full, gap));
-                }
-                match reason {
-                    GapReason::Reset => self.metrics.reset_gaps.add(1),
-                    GapReason::Retention => self.metrics.retention_gaps.add(1),
-                    GapReason::Unreadable => self.metrics.unreadable_gaps.add(1),
-                    GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}
-                }
-            }
-            gap.done += 1;
+        match reason {
+            GapReason::Reset => self.metrics.reset_gaps.add(1),
+            GapReason::Retention => self.metrics.retention_gaps.add(1),
+            GapReason::Unreadable => self.metrics.unreadable_gaps.add(1),
+            GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}
         }
         Ok(())
     }

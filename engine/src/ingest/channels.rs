@@ -157,12 +157,6 @@ impl Channels {
             .map(|(number, channel)| (number, &channel.name, channel.topics))
     }
 
-    /// Whether the number is still held, and by this very name.
-    pub(super) fn is_held_as(&self, number: u32, name: &Arc<str>) -> bool {
-        let channel = &self.channels[number as usize];
-        channel.holders != 0 && Arc::ptr_eq(&channel.name, name)
-    }
-
     fn add(&mut self, name: Arc<str>) -> u32 {
         let hash = self.hasher.hash_one(&*name);
         let channel = Channel { name, holders: 0, last: NO_ENTRY, topics: NO_SET, recorded: false };

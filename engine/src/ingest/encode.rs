@@ -107,12 +107,6 @@ impl Encoder {
         self.frame.clear();
         reply::gap(&mut self.frame, &self.names[route].0, at, at, GapReason::Oversized);
     }
-
-    /// Encodes a gap notice for a channel.
-    pub(super) fn gap(&mut self, channel: &str, from: &Position, to: &Position, reason: GapReason) {
-        self.frame.clear();
-        reply::gap(&mut self.frame, channel, from, to, reason);
-    }
 }
 
 /// The headers a route shows, in `inline` if they fit.

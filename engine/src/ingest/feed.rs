@@ -175,11 +175,11 @@ impl<D> Feed<D> {
         if part.hole.take().is_none() {
             return;
         }
-        let (source, life) = (part.source, part.life);
+        let source = part.source;
         let from = self.bus.next_offset(source);
         if (0..end).contains(&from) {
             let bounds = Bounds { source, from, to: end - 1 };
-            self.bus.gap(self.known.lives[life].number, GapReason::Unreadable, vec![bounds]);
+            self.bus.gap(GapReason::Unreadable, vec![bounds]);
         }
     }
 

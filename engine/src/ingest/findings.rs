@@ -231,7 +231,7 @@ impl<R: Read, D> Ingest<R, D> {
                 "retention was faster: clients get a gap notice"
             );
             let bounds = Bounds { source, from: next, to: low - 1 };
-            self.feed.bus.gap(self.feed.known.lives[life].number, GapReason::Retention, vec![bounds]);
+            self.feed.bus.gap(GapReason::Retention, vec![bounds]);
         } else if next > high {
             self.feed.cut(tag, high);
         }

@@ -1,15 +1,15 @@
-//! What must be appended before any further record: entries without a frame, and gap notices to whole topics.
+//! What must be appended before any further record: entries without a frame.
 //!
 //! They are queued rather than done at once because the slab may be full in the middle of them; a queue keeps their
 //! order, and the caller needs to remember nothing.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use proto::native::reply::GapReason;
 
 use crate::catalog::SourceNumber;
 
-/// A gap in one partition, for every channel of its topic that a shard holds.
+/// A gap in one partition, for every channel of its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The partition.
@@ -20,25 +20,15 @@ pub struct Bounds {
     pub to: i64,
 }
 
-/// Something to append.
-#[derive(Debug)]
+/// Something to append: an entry each, however many channels there are.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Job {
-    /// An entry without a frame: the partition has moved to this next offset.
+    /// The partition has moved to this next offset.
     Place(SourceNumber, i64),
-    /// Gap notices.
-    Gap(Gap),
-}
-
-/// Gap notices of one partition, channel by channel. A channel that nobody holds needs none: who comes later begins behind
-/// the gap.
-#[derive(Debug)]
-pub(super) struct Gap {
-    /// As they were when the gap was found. A number that has been freed since is left out by comparing the name.
-    pub(super) channels: Arc<[(u32, Arc<str>)]>,
-    pub(super) bounds: Bounds,
-    pub(super) reason: GapReason,
-    /// Channels dealt with.
-    pub(super) done: usize,
+    /// A gap; each shard tells it to those who are subscribed when it reads the entry.
+    Gap(Bounds, GapReason),
+    /// The same, of a log that was cut: the place of the source that goes on comes right behind, and nobody stands between.
+    Cut(Bounds),
 }
 
 /// Jobs in their order.

@@ -63,9 +63,4 @@ impl Routes {
     pub(super) fn set(&self, set: TopicSet) -> &Arc<[Arc<str>]> {
         &self.sets[set as usize]
     }
-
-    /// Whether a set has a topic.
-    pub(super) fn has(&self, set: TopicSet, topic: &str) -> bool {
-        self.set(set).iter().any(|member| **member == *topic)
-    }
 }

@@ -227,9 +227,9 @@ impl<R: Ring> Shard<R> {
         let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
-            let cursor = self.subscriptions.cursor(held);
-            if cursor != super::links::NONE {
-                begins = self.positions_at(cursor, &its_topics, None);
+            let stands = self.subscriptions.cursor(held).min(self.subscriptions.stop_of(held));
+            if stands != super::links::NONE {
+                begins = self.positions_at(stands, &its_topics, None);
             }
         } else if self.subscriptions.count(connection) < self.settings.limits.channels_per_connection {
             self.subscriptions.add(connection, channel);

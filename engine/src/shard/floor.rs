@@ -6,6 +6,7 @@ use ring::Ring;
 
 use super::{
     Shard,
+    links::NONE,
     pump::{BATCH, Standing},
     subscriptions::Missed,
 };
@@ -31,6 +32,7 @@ impl<R: Ring> Shard<R> {
             return self.flush_batch();
         }
         if self.clear_lists(floor) {
+            self.notices.forget_below(floor);
             self.reader.acknowledge(floor);
         }
     }
@@ -73,10 +75,18 @@ impl<R: Ring> Shard<R> {
 
     /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with.
     fn lag(&mut self, connection: u32, floor: u64) {
-        let passed: Vec<_> =
+        let mut passed: Vec<_> =
             self.subscriptions.owing(connection).filter(|&(cursor, _)| cursor < floor).collect();
+        if self.subscriptions.has_stops(connection) {
+            let stopped = self.subscriptions.stopped(connection).into_iter().filter(|&(_, at)| at < floor);
+            // Those that owe nothing below, but have yet to be told of a gap there.
+            let behind = stopped.map(|(at, _)| (self.subscriptions.cursor(at), at));
+            passed.extend(behind.filter(|&(cursor, _)| cursor >= floor).collect::<Vec<_>>());
+        }
         for (cursor, subscription) in passed {
-            let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
+            let channel = self.subscriptions.channel_of(subscription);
+            let mut missed = if cursor == NONE { Missed::new() } else { self.missed_from(cursor, channel) };
+            self.add_gaps(&mut missed, subscription);
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
         }

@@ -55,6 +55,7 @@ impl<R: Ring> Shard<R> {
             || self.subscriptions.count(connection) == 0
             || self.subscriptions.owes(connection)
             || self.subscriptions.lags(connection)
+            || self.subscriptions.has_stops(connection)
         {
             return false;
         }

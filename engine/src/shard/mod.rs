@@ -21,6 +21,7 @@ mod lifecycle;
 mod links;
 mod lists;
 mod names;
+mod notices;
 mod plan;
 mod pump;
 mod run;
@@ -40,6 +41,7 @@ use self::{
     lifecycle::Drain,
     links::Links,
     names::Names,
+    notices::Notices,
     pump::Pump,
     subscriptions::Subscriptions,
     table::Table,
@@ -140,6 +142,7 @@ pub struct Shard<R: Ring> {
     subscriptions: Subscriptions,
     links: Links,
     names: Names,
+    notices: Notices,
     pump: Pump,
     wheel: Wheel,
 
@@ -189,6 +192,7 @@ impl<R: Ring> Shard<R> {
             reader: setup.reader,
             settings: setup.settings,
             names: Names::default(),
+            notices: Notices::default(),
             pump: Pump::default(),
             wheel: Wheel::new(now.mono_ms()),
             now,

@@ -56,6 +56,11 @@ impl<R: Ring> Shard<R> {
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
+        // Nearly nobody has: what there is to ask then is asked in there.
+        let stops = self.subscriptions.has_stops(connection);
+        if stops {
+            self.write_notices(connection);
+        }
         let Some(client) = self.connections.at(connection) else { return };
         let slot = client.slot;
         let steps = self.pump.steps.len();
@@ -71,7 +76,9 @@ impl<R: Ring> Shard<R> {
         arena.extend_from_slice(&all_own[..own]);
         heap.clear();
         if own == all_own.len() {
-            heap.extend(self.subscriptions.owing(connection).map(Reverse));
+            let owing = self.subscriptions.owing(connection);
+            let owing = owing.filter(|&(cursor, at)| !stops || cursor < self.subscriptions.stop_of(at));
+            heap.extend(owing.map(Reverse));
         }
         let mut gather =
             Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
@@ -91,7 +98,9 @@ impl<R: Ring> Shard<R> {
             }
             gather.add(sequence, frame);
             all_steps.push(Step { subscription, sequence, end: gather.total });
-            if let Some(next) = self.links.next(sequence) {
+            if let Some(next) = self.links.next(sequence)
+                && (!stops || next < self.subscriptions.stop_of(subscription))
+            {
                 heap.push(Reverse((next, subscription)));
             }
         }

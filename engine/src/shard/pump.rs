@@ -303,7 +303,11 @@ impl<R: Ring> Shard<R> {
         if client.phase > Phase::Closing {
             return;
         }
-        let oldest = self.subscriptions.settle(connection);
+        let mut oldest = self.subscriptions.settle(connection);
+        if self.subscriptions.has_stops(connection) {
+            oldest =
+                self.subscriptions.stopped(connection).iter().fold(oldest, |oldest, &(_, at)| oldest.min(at));
+        }
         if oldest != NONE {
             let eighth = self.reader.entry(oldest).eighth;
             self.pump.lists.insert(connection, eighth);

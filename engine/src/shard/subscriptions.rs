@@ -67,6 +67,42 @@ struct Subscription {
     missed: Option<Box<Missed>>,
 }
 
+/// Where subscriptions stop: in front of a gap of their topic whose notice they have yet to get. Few and seldom, so they
+/// stand beside the subscriptions and cost those nothing.
+#[derive(Debug, Default)]
+struct Stops {
+    by_subscription: HashMap<u32, u64, RandomState>,
+    /// How many of a connection's subscriptions have one.
+    by_connection: HashMap<u32, u32, RandomState>,
+}
+
+impl Stops {
+    /// True: it is the connection's first.
+    fn insert(&mut self, connection: u32, subscription: u32, sequence: u64) -> bool {
+        if self.by_subscription.insert(subscription, sequence).is_some() {
+            return false;
+        }
+        let count = self.by_connection.entry(connection).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    fn remove(&mut self, connection: u32, subscription: u32) {
+        if self.by_subscription.remove(&subscription).is_none() {
+            return;
+        }
+        let count = self.by_connection.get_mut(&connection).expect("counted");
+        *count -= 1;
+        if *count == 0 {
+            self.by_connection.remove(&connection);
+        }
+        if self.by_subscription.is_empty() {
+            // A gap of a large topic leaves large tables behind.
+            *self = Self::default();
+        }
+    }
+}
+
 /// Heads of a connection's lists, kept apart from the connection so that marking stays in few cache lines.
 #[derive(Debug, Clone, Copy)]
 struct Heads {
@@ -89,6 +125,7 @@ pub(crate) struct Subscriptions {
     heads: Vec<Heads>,
     by_pair: HashMap<(u32, u32), u32, RandomState>,
     channels_in_use: usize,
+    stops: Stops,
 }
 
 impl Subscriptions {
@@ -261,9 +298,12 @@ impl Subscriptions {
         oldest
     }
 
-    /// An owing subscription lags: it owes nothing, and keeps what it missed.
+    /// A subscription lags: it owes nothing, stops nowhere, and keeps what it missed.
     pub(crate) fn lag(&mut self, connection: u32, subscription: u32, missed: Missed) {
-        self.advance(subscription, NONE);
+        if self.cursor(subscription) != NONE {
+            self.advance(subscription, NONE);
+        }
+        self.stops.remove(connection, subscription);
         let before = self.subscriptions[subscription as usize].missed.replace(Box::new(missed));
         assert!(before.is_none(), "a lagged subscription owes nothing");
         self.heads[connection as usize].lagged += 1;
@@ -299,6 +339,58 @@ impl Subscriptions {
             {
                 missed.push((source, offset));
             }
+        }
+    }
+
+    /// A gap of a topic stands at `sequence`: every subscription of the channels that `concerns` says stops in front of it,
+    /// unless it stops before. `on` gets each connection that owed nothing and stopped nowhere before; `lagged` what a lagged
+    /// one has missed.
+    pub(crate) fn stop(
+        &mut self,
+        sequence: u64,
+        concerns: impl Fn(&Channel) -> bool,
+        mut on: impl FnMut(u32),
+        mut lagged: impl FnMut(&mut Missed),
+    ) {
+        for channel in self.channels.iter().filter(|channel| !channel.members.is_empty() && concerns(channel))
+        {
+            for member in &channel.members {
+                let subscription = &mut self.subscriptions[member.subscription as usize];
+                if let Some(missed) = &mut subscription.missed {
+                    lagged(missed);
+                } else if !self.stops.by_subscription.contains_key(&member.subscription)
+                    && self.stops.insert(member.connection, member.subscription, sequence)
+                    && self.heads[member.connection as usize].owing == NIL
+                {
+                    on(member.connection);
+                }
+            }
+        }
+    }
+
+    /// Where the subscription stops; [`NONE`]: nowhere.
+    pub(crate) fn stop_of(&self, subscription: u32) -> u64 {
+        self.stops.by_subscription.get(&subscription).copied().unwrap_or(NONE)
+    }
+
+    /// Some subscription of the connection stops somewhere.
+    pub(crate) fn has_stops(&self, connection: u32) -> bool {
+        !self.stops.by_connection.is_empty() && self.stops.by_connection.contains_key(&connection)
+    }
+
+    /// The connection's subscriptions that stop somewhere, and where.
+    pub(crate) fn stopped(&self, connection: u32) -> Vec<(u32, u64)> {
+        let first = self.heads.get(connection as usize).map_or(NIL, |heads| heads.all);
+        let all = self.list(first, |subscription| subscription.next);
+        all.filter_map(|at| Some((at, *self.stops.by_subscription.get(&at)?))).collect()
+    }
+
+    /// The subscription has got its notice: it stops at `next` now; [`NONE`]: nowhere.
+    pub(crate) fn pass(&mut self, connection: u32, subscription: u32, next: u64) {
+        if next == NONE {
+            self.stops.remove(connection, subscription);
+        } else {
+            self.stops.insert(connection, subscription, next);
         }
     }
 
@@ -342,6 +434,7 @@ impl Subscriptions {
             self.subscriptions[moved.subscription as usize].member = member;
         }
         self.by_pair.remove(&(connection, channel));
+        self.stops.remove(connection, subscription);
         let heads = &mut self.heads[connection as usize];
         heads.count -= 1;
         heads.lagged -= u32::from(self.subscriptions[subscription as usize].missed.take().is_some());

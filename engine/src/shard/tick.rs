@@ -112,6 +112,11 @@ impl<R: Ring> Shard<R> {
             let entry = self.reader.entry(sequence);
             let new_source = self.links.follow(entry, floor);
             if entry.channel == crate::slab::NO_CHANNEL {
+                if let Some(gap) = entry.gap()
+                    && self.notices.note(sequence, gap, &self.catalog.load())
+                {
+                    touched.push((entry.channel, sequence));
+                }
                 continue;
             }
             if new_source {
@@ -121,13 +126,19 @@ impl<R: Ring> Shard<R> {
                 touched.push((entry.channel, sequence));
             }
         }
+        // In their order: the first line is by sequence.
         for (channel, sequence) in touched.drain(..) {
+            if channel == crate::slab::NO_CHANNEL {
+                self.expand_gap(sequence);
+                continue;
+            }
             let eighth = self.reader.entry(sequence).eighth;
             let pump = &mut self.pump;
             self.subscriptions
                 .mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
         }
         self.touched = touched;
+        self.notices.are_expanded();
     }
 
     /// Puts the connection in line for a flush of its own bytes.
@@ -151,7 +162,7 @@ impl<R: Ring> Shard<R> {
 
 impl super::pump::Pump {
     /// The connection owes from `sequence` on, and owed nothing before.
-    fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
+    pub(super) fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
         debug_assert_ne!(sequence, NONE);
         match self.standing(connection) {
             Standing::None => self.queue(connection, sequence),

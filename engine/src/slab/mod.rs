@@ -53,7 +53,7 @@ mod sync;
 mod tests;
 mod writer;
 
-use std::sync::Arc;
+use std::{num::NonZeroU8, sync::Arc};
 
 use thiserror::Error;
 
@@ -70,7 +70,7 @@ pub use self::{
 pub const FORMATS: usize = 1;
 /// The native JSON protocol's format.
 pub const NATIVE: usize = 0;
-/// Channel of entries without a frame: a partition moved, nothing to deliver.
+/// Channel of entries without a frame: a partition moved, or a gap concerns all channels of a topic.
 pub const NO_CHANNEL: u32 = u32::MAX;
 
 /// Sizes, checked by `Config::check`.
@@ -148,16 +148,18 @@ pub struct Entry {
     pub channel: u32,
     /// Source number (`catalog`).
     pub source: u32,
-    /// Kafka offset.
+    /// Kafka offset; of a gap the first one missing.
     pub offset: i64,
     /// The source's next offset behind this entry: one more, or the same where this is a part ([`Self::is_part`]).
     pub next_offset: i64,
-    /// Kafka timestamp, Unix ms.
+    /// Kafka timestamp, Unix ms; of a gap the last offset missing, see [`Self::gap`].
     pub ts_ms: i64,
     /// When ingest read it, ns of the monotonic clock.
     pub ingest_ns: u64,
     /// Running number of the eighth it lies in; floors are begins of eighths. Wraps.
     pub eighth: u32,
+    /// Why the offsets are missing, as whoever appends and reads understands it; 0: this is no gap.
+    gap_reason: u8,
     /// Place per format; length 0: none.
     pub frames: [Place; FORMATS],
 }
@@ -172,12 +174,20 @@ impl Entry {
         ts_ms: 0,
         ingest_ns: 0,
         eighth: 0,
+        gap_reason: 0,
         frames: [Place::NONE; FORMATS],
     };
 
     fn new(meta: Meta, next_offset: i64, eighth: u32, frames: [Place; FORMATS]) -> Self {
         let Meta { channel, source, offset, ts_ms, ingest_ns } = meta;
-        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, eighth, frames }
+        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, eighth, gap_reason: 0, frames }
+    }
+
+    /// The gap that the entry announces to all channels of its source's topic.
+    #[must_use]
+    pub fn gap(&self) -> Option<Gap> {
+        let reason = NonZeroU8::new(self.gap_reason)?;
+        Some(Gap { source: self.source, from: self.offset, to: self.ts_ms, reason })
     }
 
     /// More entries of the same offsets follow, see [`Writer::append_part`].
@@ -186,6 +196,23 @@ impl Entry {
         self.next_offset == self.offset
     }
 }
+
+/// Offsets of a source that will never come, for every channel of its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// See [`Entry::source`].
+    pub source: u32,
+    /// The first missing offset.
+    pub from: i64,
+    /// The last one, included.
+    pub to: i64,
+    /// Why, as whoever appends and reads understands it.
+    pub reason: NonZeroU8,
+}
+
+// An entry is a line of the cache.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Entry>() == 64);
 
 /// What the writer gives for an entry.
 #[derive(Debug, Clone, Copy)]

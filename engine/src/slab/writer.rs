@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Bell, Entry, FORMATS, Full, Meta, Place, Sizes,
+    Bell, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes,
     eighths::{Eighths, Extent},
     index,
     log::Log,
@@ -87,7 +87,29 @@ impl Writer {
         self.append_entry(meta, meta.offset, frames)
     }
 
+    /// Appends a gap, which has no frame: each reader makes its notices. `ingest_ns` as of [`Meta`]. A part
+    /// ([`Self::append_part`]) does not move its source behind the gap.
+    ///
+    /// # Errors
+    /// As [`Self::append`] does.
+    pub fn append_gap(&mut self, gap: Gap, is_part: bool, ingest_ns: u64) -> Result<u64, Full> {
+        let Gap { source, from, to, reason } = gap;
+        let meta = Meta { channel: NO_CHANNEL, source, offset: from, ts_ms: to, ingest_ns };
+        let next_offset = if is_part { from } else { to + 1 };
+        self.append_reasoned(meta, next_offset, reason.get(), [&[]; FORMATS])
+    }
+
     fn append_entry(&mut self, meta: Meta, next_offset: i64, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
+        self.append_reasoned(meta, next_offset, 0, frames)
+    }
+
+    fn append_reasoned(
+        &mut self,
+        meta: Meta,
+        next_offset: i64,
+        gap_reason: u8,
+        frames: [&[u8]; FORMATS],
+    ) -> Result<u64, Full> {
         let next = self.end_with(&frames);
         if !self.eighths.takes(&self.end, &next) {
             self.open_eighth()?;
@@ -100,7 +122,7 @@ impl Writer {
             places[format] = self.put(sequence, format, frame, &next);
         }
         index::note(&mut self.next_offsets, meta.source, next_offset);
-        let entry = Entry::new(meta, next_offset, self.eighths.number(), places);
+        let entry = Entry { gap_reason, ..Entry::new(meta, next_offset, self.eighths.number(), places) };
         // SAFETY: the writer, and what is overwritten was given back: an open eighth takes the entry.
         unsafe { self.log.index.write(sequence, entry, &self.next_offsets) };
         self.end = next;

@@ -10,14 +10,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use engine::{
-    catalog::{Catalog, SharedCatalog},
+    catalog::{Catalog, SharedCatalog, gap_reason},
     clock::Now,
     config::{Config, From, Limits, Oversized, Route, SlabSizes},
     health::Health,
     ingest::{self, Setup},
     mail::{Answer, DataState, Question, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
+    slab::{Bell, Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
 use flume::{Receiver, Sender};
 use proto::{channel::Template, native::message::Payload, position};
@@ -187,7 +187,13 @@ impl Node {
         let floor = reader.asked_floor();
         let tail = reader.tail();
         for sequence in self.read[number]..tail {
-            if number == 0 && reader.entry(sequence).channel != NO_CHANNEL {
+            let entry = reader.entry(sequence);
+            if number != 0 {
+                continue;
+            }
+            if let Some(gap) = entry.gap() {
+                self.seen.push(seen_gap(gap, &self.catalog.load()));
+            } else if entry.channel != NO_CHANNEL {
                 self.seen.push(seen(reader.bytes(sequence, NATIVE).bytes()));
             }
         }
@@ -298,6 +304,20 @@ fn seen(frame: &[u8]) -> Seen {
         offset: from.offset,
         to: to.offset,
         data: json["data"].clone(),
+    }
+}
+
+/// What a gap of a whole topic means to every channel: `*`.
+fn seen_gap(gap: Gap, catalog: &Catalog) -> Seen {
+    let (from, to) = (catalog.position(gap.source, gap.from), catalog.position(gap.source, gap.to));
+    Seen {
+        kind: gap_reason(gap.reason).as_str().to_owned(),
+        channel: "*".to_owned(),
+        epoch: from.epoch.to_string(),
+        partition: from.partition,
+        offset: from.offset,
+        to: to.offset,
+        data: Value::Null,
     }
 }
 

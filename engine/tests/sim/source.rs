@@ -277,7 +277,7 @@ impl Source {
         let (from, to) = (partition.next, partition.next + i64::try_from(self.rng.below(20)).expect("small"));
         partition.next = to + 1;
         let bounds = Bounds { source: partition.source, from, to };
-        bus.gap(topic.number, GapReason::Retention, vec![bounds]);
+        bus.gap(GapReason::Retention, vec![bounds]);
         model.lose(Lost { part: partition.part, from, to, reason: "retention" });
     }
 }

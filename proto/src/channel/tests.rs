@@ -90,6 +90,21 @@ fn integers_of_all_values_meet_one_fate() {
 }
 
 #[test]
+fn a_zero_byte_is_found_wherever_it_stands() {
+    for len in 0..40 {
+        for fill in [1, b'a', 0x7f, 0x80, 0x81, 0xff] {
+            let mut bytes = vec![fill; len];
+            assert!(!has_zero(&bytes), "{bytes:?}");
+            for at in 0..len {
+                bytes[at] = 0;
+                assert!(has_zero(&bytes), "{bytes:?}");
+                bytes[at] = fill;
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_template() {
     use TemplateError::{Empty, Repeated, Unclosed, UnknownField, Unopened};
     let cases = [

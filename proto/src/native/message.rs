@@ -71,6 +71,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// the schema's id, then Avro or Protobuf) and small integers, and some of them are UTF-8 by accident. One field
 /// must not come as a string today and as base64 tomorrow.
 #[must_use]
+#[inline]
 pub fn as_text(bytes: &[u8]) -> Option<&str> {
     if bytes.first() == Some(&0) { None } else { std::str::from_utf8(bytes).ok() }
 }

@@ -7,17 +7,16 @@ use flume::{Receiver, Sender};
 use kafka::{Ask, At, BrokerEvent, Delivery, Error, Flow, Headers, Read, Topic, TopicError, TopicId, Wanted};
 
 use proto::position::Position;
-use serde_json::Value;
 
 use super::{super::watcher::Watcher, SMALL, parse, route};
 use crate::{
-    catalog::SharedCatalog,
+    catalog::{SharedCatalog, gap_reason},
     config::{Config, From},
     health::Health,
     ingest::{Ingest, Rest, Setup, over},
     mail::{DataState, Question, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, NATIVE, Reader, slab},
+    slab::{Bell, Gap, NATIVE, Reader, slab},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -270,9 +269,17 @@ impl World {
     /// first and last offset.
     fn seen(&mut self) -> Vec<(String, u32, i64, i64)> {
         let tail = self.reader.tail();
-        let frames =
-            (self.read..tail).filter_map(|sequence| parse(self.reader.bytes(sequence, NATIVE).bytes()));
-        let seen = frames.map(|frame| told(&frame)).collect();
+        let catalog = self.catalog.load();
+        let told = |sequence| {
+            if let Some(Gap { source, from, to, reason }) = self.reader.entry(sequence).gap() {
+                let reason = gap_reason(reason).as_str();
+                return Some(gap(reason, catalog.sources[source as usize].partition, from, to));
+            }
+            let frame = parse(self.reader.bytes(sequence, NATIVE).bytes())?;
+            let Position { partition, offset, .. } = Position::parse(frame["pos"].as_str()?).unwrap();
+            Some(gap("message", partition, offset, offset))
+        };
+        let seen = (self.read..tail).filter_map(told).collect();
         self.read = tail;
         seen
     }
@@ -291,17 +298,6 @@ impl World {
     fn reason_words(&self) -> Vec<String> {
         self.reasons().into_iter().map(|(word, _)| word).collect()
     }
-}
-
-fn told(frame: &Value) -> (String, u32, i64, i64) {
-    let text = |name: &str| frame[name].as_str().unwrap().to_owned();
-    let position = |name: &str| Position::parse(&text(name)).unwrap();
-    if frame["type"] == "message" {
-        let Position { partition, offset, .. } = position("pos");
-        return ("message".to_owned(), partition, offset, offset);
-    }
-    let (from, to) = (position("from"), position("to"));
-    (text("reason"), from.partition, from.offset, to.offset)
 }
 
 fn gap(reason: &str, partition: u32, from: i64, to: i64) -> (String, u32, i64, i64) {

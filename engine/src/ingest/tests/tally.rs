@@ -1,9 +1,6 @@
 //! What is said of records that reach nobody, or not as their route promises.
 
-use std::{
-    fmt::{Debug, Write as _},
-    sync::Mutex,
-};
+use std::fmt::{Debug, Write as _};
 
 use tracing::{
     Event, Metadata, Subscriber,
@@ -14,8 +11,7 @@ use tracing::{
 use super::*;
 
 /// Keeps what is logged on this thread, a line an event.
-#[derive(Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log(Sender<String>);
 
 struct Line(String);
 
@@ -41,16 +37,16 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        self.0.send(line.0).unwrap();
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
 }
 
 fn logged(run: impl FnOnce()) -> Vec<String> {
-    let lines = Arc::<Mutex<Vec<String>>>::default();
-    tracing::subscriber::with_default(Log(Arc::clone(&lines)), run);
-    std::mem::take(&mut *lines.lock().unwrap())
+    let (log, lines) = flume::unbounded();
+    tracing::subscriber::with_default(Log(log), run);
+    lines.drain().collect()
 }
 
 #[test]
