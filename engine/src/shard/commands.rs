@@ -13,7 +13,7 @@ use ring::{Key, Ring};
 
 use super::{
     Shard,
-    connection::{Item, ItemState, Pending},
+    connection::{Item, ItemState, Pending, Phase},
     lifecycle::Why,
     names::Name,
 };
@@ -52,7 +52,10 @@ impl<R: Ring> Shard<R> {
     fn request_in_turn(&mut self, key: Key, request: Result<Request, RequestError>) {
         let most_behind = self.settings.limits.request_burst as usize;
         let most_bytes = self.settings.limits.client_message_bytes;
-        let Some(client) = self.connections.get_mut(key) else { return };
+        // Nothing of a connection is worked off once it is not open.
+        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
+            return;
+        };
         match &mut client.pending {
             None => self.request(key, request),
             Some(pending) if pending.behind.len() < most_behind && pending.behind_bytes < most_bytes => {

@@ -102,6 +102,7 @@ impl<R: Ring> Shard<R> {
             pending: None,
             _reservation: handover.reservation,
         });
+        self.assert_unattached(key.index());
         self.receive(key);
         if self.settings.keepalive == Keepalive::WebSocket {
             self.arm_keepalive(key);
@@ -184,10 +185,10 @@ impl<R: Ring> Shard<R> {
         let (slot, ops) = (client.slot, client.ops);
         let (receiving, polling) = (client.receiving, client.polling);
         if was_open {
-            self.drop_decoder(key);
             self.count(why);
-            self.leave_channels(key);
         }
+        self.drop_decoder(key);
+        self.leave_channels(key);
         self.pump.forget(key.index());
         let reset = why == Why::Blocked;
         if reset {
@@ -225,6 +226,16 @@ impl<R: Ring> Shard<R> {
         self.connections.remove(key);
     }
 
+    /// A place is handed out with nothing attached: what stayed with it would be its next client's, who never asked for
+    /// it. Better no server than one that tells people what is not theirs.
+    fn assert_unattached(&self, connection: u32) {
+        assert_eq!(self.subscriptions.count(connection), 0, "place {connection} holds subscriptions");
+        assert!(!self.subscriptions.owes(connection), "place {connection} owes");
+        assert!(!self.subscriptions.lags(connection), "place {connection} lags");
+        assert!(self.pump.is_unknown(connection), "place {connection} stands in a line or in a list");
+    }
+
+    /// Ends all that the connection holds or waits for.
     fn leave_channels(&mut self, key: Key) {
         self.drop_pending(key);
         let mut left = Vec::new();

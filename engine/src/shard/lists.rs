@@ -60,6 +60,11 @@ impl Lists {
         self.nodes[connection as usize] = UNLISTED;
     }
 
+    /// The connection stands in a list.
+    pub(crate) fn has(&self, connection: u32) -> bool {
+        self.nodes.get(connection as usize).is_some_and(|node| node.listed)
+    }
+
     /// Any connection of this eighth's list.
     pub(crate) fn first(&self, eighth: u32) -> Option<u32> {
         let head = self.heads[eighth as usize % HEADS];

@@ -93,6 +93,11 @@ impl Pump {
         }
     }
 
+    /// The connection stands in no line and no list.
+    pub(super) fn is_unknown(&self, connection: u32) -> bool {
+        self.standing(connection) == Standing::None && !self.lists.has(connection)
+    }
+
     /// Takes up to `most` connections off the first line into the batch, as far as they were marked before `sequence`.
     pub(super) fn take_first(&mut self, most: usize, sequence: u64) {
         while self.batch.len() < most

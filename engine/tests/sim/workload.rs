@@ -70,6 +70,7 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     let limits = &mut plan.limits;
     limits.channels_per_connection = rng.between(2, 12);
     limits.request_burst = *rng.pick(&[20, 100]);
+    limits.failed_requests_per_minute = *rng.pick(&[4, 100]);
     limits.empty_channels = *rng.pick(&[3, 1_000_000, 1_000_000]);
     limits.own_bytes = *rng.pick(&[256, 4 << 10]);
     limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
@@ -172,9 +173,10 @@ impl Workload {
             _ => Reading::Never,
         };
         // The largest holder of torn bytes, of a large frame or of an incomplete message is given up when there are too
-        // many.
+        // many, and so is who fails too often.
         let limits = &world.plan.limits;
-        let limited = limits.torn_bytes_per_shard < 1 << 20
+        let limited = limits.failed_requests_per_minute < 100
+            || limits.torn_bytes_per_shard < 1 << 20
             || limits.incomplete_bytes_per_shard < 1 << 20
             || world.plan.sizes.blocks_bytes < 16 << 20;
         let first = |client: &mut Client| {
@@ -228,7 +230,7 @@ impl Workload {
         if !client.is_open() {
             return Ok(());
         }
-        match self.rng.weighted(&[240, 32, 20, 24, 12, 12, 8, 4, 1]) {
+        match self.rng.weighted(&[240, 32, 20, 24, 12, 12, 8, 4, 1, 2]) {
             0 => {}
             1 => client.subscribe(&self.names().iter().map(String::as_str).collect::<Vec<_>>()),
             2 => {
@@ -240,7 +242,17 @@ impl Workload {
             4 => client.ping(),
             5 => self.change_reading(client),
             6 => self.ask_badly(client),
-            7 => self.leave(client),
+            7 => {
+                if self.rng.chance(300) {
+                    self.ask_what_waits(client, 0);
+                }
+                self.leave(client);
+            }
+            9 => {
+                client.may_be_given_up = true;
+                let failures = self.rng.between(1, 12);
+                self.ask_what_waits(client, failures);
+            }
             _ => {
                 // A flood: what is above the rate is refused, and in the end the client is closed.
                 client.may_be_given_up = true;
@@ -283,6 +295,17 @@ impl Workload {
             }
             _ => client.put(OpCode::Text, b" \n\n "),
         }
+    }
+
+    /// Asks for a name that has to be looked up, and for more behind it: whatever then ends the connection, what still
+    /// waits is not to be done any more.
+    fn ask_what_waits(&mut self, client: &mut Client, failures: usize) {
+        let name = format!("late {}.a", self.rng.below(1_000));
+        client.subscribe(&[&name]);
+        for _ in 0..failures {
+            client.text("{", Asked::Error("BAD_JSON"));
+        }
+        client.subscribe(&["beta.all", "k2.a"]);
     }
 
     /// Ends a connection in one of many ways.

@@ -4,7 +4,7 @@ use proto::ws::frame::OpCode;
 
 use super::{client, pass_ms, produce};
 use crate::{
-    client::End,
+    client::{Client, End},
     oracle::Asked,
     world::{Plan, World},
 };
@@ -151,4 +151,27 @@ fn violations_are_closed_with_their_codes() {
         assert_eq!(world.seats[0].shard.as_ref().unwrap().report(), engine::shard::Report::default());
         assert_eq!((world.seats[0].load(), world.bus.held()), (0, 0), "{name}");
     }
+}
+
+/// What waits behind a lookup is not done once the connection is closing, and its place begins with nothing.
+#[test]
+fn requests_that_wait_are_void_once_the_connection_is_closed() {
+    let mut plan = Plan::calm();
+    plan.limits.failed_requests_per_minute = 3;
+    let mut world = World::new(plan, 1);
+    let holder = client(&mut world, |client| client.subscribe(&["beta.all"]));
+    let at = client(&mut world, |client| {
+        client.subscribe(&["never heard of.a"]);
+        (0..4).for_each(|_| client.text("{", Asked::Error("BAD_JSON")));
+        client.subscribe(&["beta.all"]);
+        client.end = End::Deserved(1008);
+    });
+    assert_eq!(world.clients[at].last_close, Some(1008));
+    pass_ms(&mut world, 3_000);
+    assert_eq!(world.seats[0].shard.as_ref().unwrap().report().subscriptions, 1);
+    // It gets the place, and is to hear nothing.
+    let next = client(&mut world, Client::heartbeat);
+    produce(&mut world, 100);
+    assert_eq!(world.clients[next].checker.messages, 0);
+    world.clients[holder].checker.caught_up(&world.model).unwrap();
 }
