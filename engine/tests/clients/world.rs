@@ -268,6 +268,7 @@ impl Client {
                 }
                 Event::Ping(_) => heard.push(Heard::Ping),
                 Event::Pong(payload) => heard.push(Heard::Pong(payload.to_vec())),
+                Event::Fragment => unreachable!("told to servers only"),
                 Event::Close(close) => heard.push(Heard::Close(close.unwrap().0)),
                 Event::Binary(_) => panic!("nobody asked for binary"),
             }

@@ -284,6 +284,7 @@ impl Client {
                     self.checker.hear(text.as_bytes(), model)?;
                 }
                 Event::Binary(bytes) => return Err(format!("a binary message: {}", shown(bytes))),
+                Event::Fragment => return Err("a fragment is told to servers only".to_owned()),
                 // The server does not insist on pongs.
                 Event::Ping(_) => self.pinged += 1,
                 Event::Pong(payload) => {

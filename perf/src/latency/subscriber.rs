@@ -97,7 +97,7 @@ impl Listener {
                 Some(Event::Text(text)) => self.objects(text.as_bytes(), at_ns, arrivals)?,
                 Some(Event::Binary(bytes)) => self.objects(bytes, at_ns, arrivals)?,
                 Some(Event::Ping(payload)) => pong(payload),
-                Some(Event::Pong(_)) => {}
+                Some(Event::Pong(_) | Event::Fragment) => {}
                 Some(Event::Close(reason)) => {
                     let code = reason.map_or(1_005, |(code, _)| code);
                     return Err(Error::Server(format!("it closed the connection with {code}")));

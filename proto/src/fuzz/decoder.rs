@@ -1,6 +1,6 @@
 use tungstenite::protocol::Role;
 
-use crate::ws::decoder::harness::{Owned, feed, pieces, theirs};
+use crate::ws::decoder::harness::{Owned, feed, messages, pieces, theirs};
 use crate::ws::decoder::{Decoder, Limits};
 
 /// Small, so that inputs of a few hundred bytes pass them.
@@ -15,12 +15,13 @@ pub fn decoder(input: &[u8]) {
     let cut = pieces(stream, &sizes.map(|size| usize::from(size) + 1));
     for (make, role) in [(Decoder::default as fn() -> Decoder, Role::Server), (Decoder::client, Role::Client)]
     {
-        let (mut events, violation) = feed(&mut make(), [stream], &LIMITS);
+        let (events, violation) = feed(&mut make(), [stream], &LIMITS);
         assert_eq!(
             feed(&mut make(), cut.iter().copied(), &LIMITS),
             (events.clone(), violation),
             "cut differs"
         );
+        let mut events = messages(events);
         // IANA has given this code out; tungstenite does not know it.
         let newer = events.pop_if(|last| matches!(last, Owned::Close(Some((1014, _))))).is_some();
         let (their_events, refused) = theirs(stream, role, &LIMITS);
@@ -42,7 +43,7 @@ fn unchecked(stream: &[u8], cut: &[&[u8]]) {
         .into_iter()
         .map(|event| match event {
             Owned::Text(text) => Owned::Binary(text.into_bytes()),
-            Owned::Binary(_) | Owned::Ping(_) | Owned::Pong(_) | Owned::Close(_) => event,
+            Owned::Binary(_) | Owned::Ping(_) | Owned::Pong(_) | Owned::Fragment | Owned::Close(_) => event,
         })
         .collect();
     assert!(at_once.0.starts_with(&as_bytes), "checked {as_bytes:?}, unchecked {:?}", at_once.0);

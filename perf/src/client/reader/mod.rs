@@ -59,7 +59,7 @@ impl Reader {
                 Some(Event::Ping(payload)) => {
                     frame::put_masked(out, OpCode::Pong, payload, self.random.mask())
                 }
-                Some(Event::Pong(_)) => {}
+                Some(Event::Pong(_) | Event::Fragment) => {}
                 Some(Event::Close(reason)) => {
                     let code = reason.map(|(code, _)| code);
                     let echo = code.and_then(CloseCode::received).unwrap_or(CloseCode::NORMAL);

@@ -14,6 +14,7 @@ pub(crate) enum Owned {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    Fragment,
     Close(Option<(u16, String)>),
 }
 
@@ -24,9 +25,16 @@ impl From<Event<'_>> for Owned {
             Event::Binary(bytes) => Self::Binary(bytes.to_vec()),
             Event::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Event::Pong(bytes) => Self::Pong(bytes.to_vec()),
+            Event::Fragment => Self::Fragment,
             Event::Close(close) => Self::Close(close.map(|(code, reason)| (code, reason.to_owned()))),
         }
     }
+}
+
+/// Events without those of fragments, of which tungstenite does not tell.
+pub(crate) fn messages(mut events: Vec<Owned>) -> Vec<Owned> {
+    events.retain(|event| *event != Owned::Fragment);
+    events
 }
 
 /// Feeds pieces, and after each checks that the decoder keeps its promises about memory.

@@ -34,6 +34,17 @@ struct Current {
     left: usize,
 }
 
+/// What a part of the input has made whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Taken {
+    /// Nothing: its frame goes on.
+    Part,
+    /// A frame that is not the last of its message.
+    Fragment,
+    /// Text, binary or a control frame, to be read with `payload`.
+    Whole(OpCode),
+}
+
 impl Held {
     /// Bytes of the open message so far; `None`: no message is open.
     pub(super) fn open(&self) -> Option<usize> {
@@ -71,15 +82,14 @@ impl Held {
         });
     }
 
-    /// Takes payload of the current frame from the front of `input`. Gives what has become whole: text,
-    /// binary or a control frame, to be read with `payload`.
+    /// Takes payload of the current frame from the front of `input`. Gives what has become whole.
     pub(super) fn take(
         &mut self,
         input: &mut &mut [u8],
         limits: &Limits,
         utf8: bool,
-    ) -> Result<Option<OpCode>, Violation> {
-        let Some(current) = &mut self.current else { return Ok(None) };
+    ) -> Result<Taken, Violation> {
+        let Some(current) = &mut self.current else { return Ok(Taken::Part) };
         let taken = current.left.min(input.len());
         let bytes = split_front(input, taken);
         apply_mask(bytes, current.mask);
@@ -97,7 +107,7 @@ impl Held {
             }
         }
         if !frame_ends {
-            return Ok(None);
+            return Ok(Taken::Part);
         }
         self.current = None;
         self.ready = match opcode {
@@ -105,7 +115,7 @@ impl Held {
             OpCode::Continuation | OpCode::Text | OpCode::Binary if fin => self.kind,
             OpCode::Continuation | OpCode::Text | OpCode::Binary => None,
         };
-        Ok(self.ready)
+        Ok(self.ready.map_or(Taken::Fragment, Taken::Whole))
     }
 
     /// Looks at what came since the last look, so that text is refused at the first wrong byte, wherever it

@@ -18,7 +18,7 @@ mod tests;
 pub use violation::Violation;
 
 use self::header::{Context, Header};
-use self::held::Held;
+use self::held::{Held, Taken};
 use super::close::CloseCode;
 use super::frame::{OpCode, apply_mask};
 
@@ -49,6 +49,9 @@ pub enum Event<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
+    /// A frame that is not the last of its message, to the server's side only: every frame of a client is told,
+    /// so that whoever counts them may stop behind any.
+    Fragment,
     /// Close with code and reason, if the peer gave any. The last event.
     Close(Option<(u16, &'a str)>),
 }
@@ -98,6 +101,8 @@ enum Found<'i> {
     Input(Event<'i>),
     /// In `held`.
     Held(OpCode),
+    /// A fragment has ended.
+    Fragment,
     /// Nowhere: the input is used up.
     Nothing,
 }
@@ -141,6 +146,7 @@ impl Decoder {
         match found {
             Found::Nothing => Ok(None),
             Found::Input(event) => Ok(Some(event)),
+            Found::Fragment => Ok(Some(Event::Fragment)),
             Found::Held(opcode) => {
                 let payload = self.held.as_ref().map_or(&[][..], |held| held.payload(opcode));
                 event(opcode, payload, self.role).map(Some)
@@ -202,12 +208,16 @@ impl Decoder {
                 split_front(input, header.len);
                 held.begin(&header);
             }
-            if let Some(opcode) = held.take(input, limits, self.role != Role::ClientUnchecked)? {
-                if opcode == OpCode::Close {
-                    close(held.payload(opcode))?;
-                    self.ended = true;
+            match held.take(input, limits, self.role != Role::ClientUnchecked)? {
+                Taken::Whole(opcode) => {
+                    if opcode == OpCode::Close {
+                        close(held.payload(opcode))?;
+                        self.ended = true;
+                    }
+                    return Ok(Found::Held(opcode));
                 }
-                return Ok(Found::Held(opcode));
+                Taken::Fragment if self.role == Role::Server => return Ok(Found::Fragment),
+                Taken::Fragment | Taken::Part => {}
             }
         }
         Ok(Found::Nothing)

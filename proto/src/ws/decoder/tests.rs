@@ -1,8 +1,18 @@
 //! Each rule, its refusal, and the byte at which it comes.
 
-use super::harness::{Owned, feed};
+use super::harness::{self, Owned, messages};
 use super::*;
 use crate::random::Random;
+
+/// Feeds pieces; fragments, which have a test of their own, are left out of what comes.
+fn feed<'p>(
+    decoder: &mut Decoder,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    limits: &Limits,
+) -> (Vec<Owned>, Option<Violation>) {
+    let (events, violation) = harness::feed(decoder, pieces, limits);
+    (messages(events), violation)
+}
 
 fn whole(bytes: &[u8]) -> (Vec<Owned>, Option<Violation>) {
     feed(&mut Decoder::default(), [bytes], &Limits::default())
@@ -234,4 +244,15 @@ fn smoke_of_random_streams() {
         refused += usize::from(at_once.1.is_some());
     }
     assert!((2_000..18_000).contains(&refused), "the mix is off: {refused} refused");
+}
+
+/// Whoever counts frames gets to count each, empty ones too, and can stop behind any.
+#[test]
+fn a_server_is_told_of_each_fragment_wherever_it_is_cut() {
+    let stream = [frame(0x01, b"a"), frame(0x00, b""), frame(0x00, b"bc"), frame(0x80, b"d")].concat();
+    let expected = (vec![Owned::Fragment, Owned::Fragment, Owned::Fragment, text("abcd")], None);
+    for size in 1..=stream.len() {
+        let got = harness::feed(&mut Decoder::default(), stream.chunks(size), &Limits::default());
+        assert_eq!(got, expected, "pieces of {size}");
+    }
 }
