@@ -84,9 +84,7 @@ fn config(args: Args) -> Result<Config, String> {
         cores,
         admin: args.admin_addr,
         limits: Limits {
-            incomplete_bytes_per_shard: limits
-                .incomplete_bytes_per_shard
-                .max(args.max_message.saturating_mul(2)),
+            client_bytes_per_shard: limits.client_bytes_per_shard.max(args.max_message.saturating_mul(2)),
             connections: args.max_connections,
             client_message_bytes: args.max_message,
             blocked_timeout: args.blocked_timeout,

@@ -140,9 +140,9 @@ pub struct Limits {
     pub handshakes: usize,
     /// Refusals whose answer is still being delivered.
     pub lingering_refusals: usize,
-    /// Requests a client may send at once.
+    /// Frames and requests of a client that are worked off at once.
     pub request_burst: u32,
-    /// Requests a second a client may go on sending.
+    /// Frames and requests of a client that are worked off in a second after that; it is read no faster.
     pub requests_per_second: u32,
     /// Failed requests a minute before a close with 1008.
     pub failed_requests_per_minute: u32,
@@ -152,8 +152,9 @@ pub struct Limits {
     pub own_bytes: usize,
     /// Torn bytes a shard holds.
     pub torn_bytes_per_shard: usize,
-    /// Bytes of incomplete client messages a shard holds.
-    pub incomplete_bytes_per_shard: usize,
+    /// Bytes that clients make a shard hold, torn ones apart: what they sent and is not worked off, requests that wait,
+    /// answers they do not take.
+    pub client_bytes_per_shard: usize,
     /// Bytes of large frames outside the slab.
     pub large_frame_bytes: usize,
     /// Channels without a record, over the process.
@@ -174,13 +175,13 @@ impl Default for Limits {
             upgrade_time: Duration::from_secs(5),
             handshakes: 2_048,
             lingering_refusals: 512,
-            request_burst: 100,
-            requests_per_second: 10,
+            request_burst: 200,
+            requests_per_second: 200,
             failed_requests_per_minute: 100,
             record_value_bytes: 1024 * 1024,
             own_bytes: 4 * 1024,
             torn_bytes_per_shard: 64 * 1024 * 1024,
-            incomplete_bytes_per_shard: 64 * 1024 * 1024,
+            client_bytes_per_shard: 32 * 1024 * 1024,
             large_frame_bytes: 256 * 1024 * 1024,
             empty_channels: 1_000_000,
             blocked_timeout: Duration::from_secs(30),
@@ -244,8 +245,8 @@ impl Config {
             return refuse("max-connections must be at least the number of shards");
         }
         // What a decoder holds is a little more than the message.
-        if self.limits.incomplete_bytes_per_shard / 2 < self.limits.client_message_bytes {
-            return refuse("limit-incomplete-bytes must be at least twice max-message");
+        if self.limits.client_bytes_per_shard / 2 < self.limits.client_message_bytes {
+            return refuse("limit-client-bytes must be at least twice max-message");
         }
         if !self.slab.entries.is_power_of_two() || self.slab.entries < 8_192 {
             return refuse("slab entries must be a power of two of at least 8192");

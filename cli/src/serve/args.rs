@@ -165,12 +165,12 @@ pub(crate) struct LimitArgs {
     #[arg(long = "limit-refusals", value_name = "N", default_value = "512", value_parser = values::count)]
     pub(super) refusals: usize,
 
-    /// Requests a client may send at once (RATE_LIMIT_EXCEEDED)
-    #[arg(long = "limit-request-burst", value_name = "N", default_value = "100", value_parser = values::small_count)]
+    /// Frames and requests a client may send at once; then it is read no faster than the rate
+    #[arg(long = "limit-request-burst", value_name = "N", default_value = "200", value_parser = values::small_count)]
     pub(super) request_burst: u32,
 
-    /// Requests a second it may go on with
-    #[arg(long = "limit-request-rate", value_name = "N", default_value = "10", value_parser = values::small_count)]
+    /// Frames and requests a second it may go on with
+    #[arg(long = "limit-request-rate", value_name = "N", default_value = "200", value_parser = values::small_count)]
     pub(super) request_rate: u32,
 
     /// Failed requests a minute before a close with 1008
@@ -189,9 +189,9 @@ pub(crate) struct LimitArgs {
     #[arg(long = "limit-torn-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     pub(super) torn_bytes: usize,
 
-    /// Client messages that are not whole yet, each shard
-    #[arg(long = "limit-incomplete-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
-    pub(super) incomplete_bytes: usize,
+    /// What clients sent and is not worked off, and answers they do not take, each shard
+    #[arg(long = "limit-client-bytes", value_name = "SIZE", default_value = "32MiB", value_parser = values::size)]
+    pub(super) client_bytes: usize,
 
     /// Large frames, all together
     #[arg(long = "limit-large-frames", value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]

@@ -82,7 +82,7 @@ fn limits(
         record_value_bytes: args.record_value,
         own_bytes: args.own_bytes,
         torn_bytes_per_shard: args.torn_bytes,
-        incomplete_bytes_per_shard: args.incomplete_bytes,
+        client_bytes_per_shard: args.client_bytes,
         large_frame_bytes: args.large_frames,
         empty_channels: args.empty_channels,
         blocked_timeout,

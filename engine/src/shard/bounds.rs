@@ -1,7 +1,7 @@
 //! What clients can make a shard hold beyond one client's own limits, and who pays when it is too much: the largest
-//! holder, for it has taken the least of what it was sent, or finished the least of what it sends.
+//! holder, for it has taken the least of what it was sent, or had the most to say.
 
-use proto::ws::{close::CloseCode, decoder::Decoder};
+use proto::ws::close::CloseCode;
 use ring::{Key, Ring};
 
 use super::{
@@ -38,27 +38,41 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Puts the connection's decoder back, after it has read all there was, and books what of a message it keeps. Above
-    /// the limit of incomplete messages the largest holder is closed.
-    pub(super) fn keep_decoder(&mut self, key: Key, decoder: Decoder) {
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
-            return;
-        };
-        let held = decoder.held_bytes();
-        client.decoder = decoder;
-        self.incomplete_bytes += held;
-        self.incomplete_bytes -= std::mem::replace(&mut client.incomplete, held);
-        while self.incomplete_bytes > self.settings.limits.incomplete_bytes_per_shard
-            && let Some(largest) = self.connections.largest(|client| client.incomplete)
-        {
-            self.close(largest, CloseCode::POLICY, "incomplete for too long", Why::Policy);
-        }
+    /// Counts what the connection holds by now.
+    pub(super) fn count_held(&mut self, key: Key) {
+        let Some(client) = self.connections.get_mut(key) else { return };
+        let held = client.held_bytes();
+        self.client_bytes += held;
+        self.client_bytes -= std::mem::replace(&mut client.counted, held);
     }
 
-    /// The connection is heard no more.
-    pub(super) fn drop_decoder(&mut self, key: Key) {
-        let Some(client) = self.connections.get_mut(key) else { return };
-        client.decoder = Decoder::default();
-        self.incomplete_bytes -= std::mem::take(&mut client.incomplete);
+    /// Above the limit of what clients make the shard hold, the largest holders are closed until an eighth of the limit
+    /// is free: one look at all connections for so much that comes, not one for each that pays.
+    pub(super) fn limit_client_bytes(&mut self) {
+        let limit = self.settings.limits.client_bytes_per_shard;
+        if self.client_bytes <= limit {
+            return;
+        }
+        let mut holders: Vec<_> =
+            self.connections.iter().map(|client| (client.counted, client.phase, client.key)).collect();
+        holders.sort_unstable_by_key(|&(counted, ..)| std::cmp::Reverse(counted));
+        let goal = limit - limit / 8;
+        for &(_, _, key) in holders.iter().filter(|(_, phase, _)| *phase == Phase::Open) {
+            if self.client_bytes <= goal {
+                return;
+            }
+            // Its answers are what it does not read: only the frame that has begun to leave does leave.
+            if let Some(client) = self.connections.get_mut(key) {
+                client.own.cut();
+            }
+            self.close(key, CloseCode::POLICY, "holds too many bytes", Why::Policy);
+        }
+        // Nobody is left but those whose last frame is large.
+        for &(_, _, key) in &holders {
+            if self.client_bytes <= limit {
+                return;
+            }
+            self.end(key, Why::Blocked);
+        }
     }
 }

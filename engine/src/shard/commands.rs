@@ -1,11 +1,11 @@
 //! What clients ask, and what they are answered.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use proto::{
     native::{
         reply,
-        request::{self, Command, ErrorCode, Request, RequestError, Wanted},
+        request::{Command, ErrorCode, Request, RequestError, Wanted},
     },
     ws::close::CloseCode,
 };
@@ -13,7 +13,8 @@ use ring::{Key, Ring};
 
 use super::{
     Shard,
-    connection::{Item, ItemState, Pending, Phase},
+    connection::{Item, ItemState, Pending},
+    inbound::Stop,
     lifecycle::Why,
     names::Name,
 };
@@ -22,68 +23,26 @@ use crate::mail::{Answer, Question, Refused, ToIngest};
 /// Where a channel's subscription begins, if that differs from the answer's `pos`; or why there is none.
 type Begins = Result<Vec<String>, ErrorCode>;
 
+/// Channels held that one token pays for, where a request looks at all of them.
+const CHANNELS_A_TOKEN: usize = 250;
 /// The minute of `failed_requests_per_minute`, ms.
 const MINUTE_MS: u64 = 60_000;
 
 impl<R: Ring> Shard<R> {
-    /// A text message: one or more requests.
-    pub(super) fn text(&mut self, key: Key, text: &str) {
-        let limits = request::Limits {
-            channels_per_request: self.settings.limits.channels_per_request,
-            channel_name_bytes: self.settings.limits.channel_name_bytes,
-        };
-        for request in request::requests(text, &limits) {
-            if !self.is_open(key) {
-                return;
-            }
-            self.metrics.requests.add(1);
-            let request = if self.is_over_rate(key) {
-                let id = request.map_or_else(|error| error.id, |request| request.id);
-                let message = "slow down".into();
-                Err(RequestError { id, code: ErrorCode::RateLimitExceeded, message })
-            } else {
-                request
-            };
-            self.request_in_turn(key, request);
-        }
-    }
-
-    /// Requests are done in the order they came: while one waits for ingest, those behind it wait too.
-    fn request_in_turn(&mut self, key: Key, request: Result<Request, RequestError>) {
-        let most_behind = self.settings.limits.request_burst as usize;
-        let most_bytes = self.settings.limits.client_message_bytes;
-        // Nothing of a connection is worked off once it is not open.
-        let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
-            return;
-        };
-        match &mut client.pending {
-            None => self.request(key, request),
-            Some(pending) if pending.behind.len() < most_behind && pending.behind_bytes < most_bytes => {
-                pending.behind_bytes += name_bytes(&request);
-                pending.behind.push_back(request);
-            }
-            Some(_) => self.close(key, CloseCode::POLICY, "too many requests at once", Why::Policy),
-        }
-    }
-
-    fn request(&mut self, key: Key, request: Result<Request, RequestError>) {
+    /// Does one request.
+    pub(super) fn request(&mut self, key: Key, request: Result<Request, RequestError>) {
         match request {
             Ok(Request { id, command: Command::Subscribe(wanted) }) => self.subscribe(key, id, wanted),
             Ok(Request { id, command: Command::Unsubscribe(names) }) => self.unsubscribe(key, id, &names),
             Ok(Request { id, command: Command::Heartbeat }) => {
                 let now = self.now.unix_ms;
                 self.own(key, |out| reply::pong(out, id, now));
+                // A position is put together from all channels held.
+                self.spend(key, self.subscriptions.count(key.index()) / CHANNELS_A_TOKEN);
                 self.put_position(key);
             }
             Err(RequestError { id, code, message }) => self.refuse(key, id, code, &message),
         }
-    }
-
-    fn is_over_rate(&mut self, key: Key) -> bool {
-        let limits = &self.settings.limits;
-        let (burst, per_second) = (limits.request_burst, limits.requests_per_second);
-        let now_ms = self.now.mono_ms();
-        self.connections.get_mut(key).is_some_and(|client| !client.requests.take(burst, per_second, now_ms))
     }
 
     /// Answers with an error. Too many within a minute close the connection.
@@ -108,8 +67,7 @@ impl<R: Ring> Shard<R> {
 
     fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
         let items: Vec<_> = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
-        let asked = items.iter().filter(|item| item.state == ItemState::Asked).count();
-        let pending = Pending { id, items, asked, behind: VecDeque::new(), behind_bytes: 0 };
+        let pending = Pending::new(id, items);
         if pending.is_complete() {
             return self.acknowledge(key, &pending);
         }
@@ -166,6 +124,7 @@ impl<R: Ring> Shard<R> {
         for key in waiting {
             self.settle_item(key, &answer.name, state);
         }
+        self.limit_client_bytes();
         if let ItemState::Known(channel) = state {
             self.unreserve(channel);
         }
@@ -182,23 +141,28 @@ impl<R: Ring> Shard<R> {
         if let ItemState::Known(channel) = state {
             self.subscriptions.channel_mut(channel).reserved += 1;
         }
-        if !pending.is_complete() {
+        if pending.is_complete() {
+            self.complete(key);
+        }
+    }
+
+    /// Acknowledges the request whose answers are all there. Not while the connection lags: what is acknowledged is true
+    /// of the present, where it is not yet.
+    pub(super) fn complete(&mut self, key: Key) {
+        if self.subscriptions.lags(key.index()) {
             return;
         }
-        let Some(mut pending) = client.pending.take() else { return };
+        let Some(client) = self.connections.get_mut(key) else { return };
+        let Some(pending) = client.pending.take_if(|pending| pending.is_complete()) else { return };
         self.acknowledge(key, &pending);
-        while let Some(request) = pending.behind.pop_front() {
-            self.request_in_turn(key, request);
-        }
+        self.count_held(key);
+        self.resume(key, Stop::Answer);
     }
 
     /// Subscribes to what is known and answers. The answer is queued before anything is marked, and says where the
     /// subscriptions begin: at the present, the shard's reading place.
     fn acknowledge(&mut self, key: Key, pending: &Pending) {
         let connection = key.index();
-        if self.subscriptions.lags(connection) {
-            self.go_live(connection);
-        }
         let mut outcomes: Vec<(Arc<str>, Begins)> = Vec::with_capacity(pending.items.len());
         let mut topics: Vec<Arc<str>> = Vec::new();
         for item in &pending.items {
@@ -294,15 +258,6 @@ impl<R: Ring> Shard<R> {
             self.names.forget(&name);
             self.write_ingest(ToIngest::Release { shard: self.index, channel });
         }
-    }
-}
-
-/// Bytes of the names in a request, which are what it holds.
-fn name_bytes(request: &Result<Request, RequestError>) -> usize {
-    match request.as_ref().map(|request| &request.command) {
-        Ok(Command::Subscribe(wanted)) => wanted.iter().map(|wanted| wanted.channel.len()).sum(),
-        Ok(Command::Unsubscribe(names)) => names.iter().map(String::len).sum(),
-        Ok(Command::Heartbeat) | Err(_) => 0,
     }
 }
 

@@ -1,13 +1,11 @@
 //! One client: its socket's state and the little it owns. What it is owed stands in `subscriptions`.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use proto::{
-    native::request::{ErrorCode, Request, RequestError},
-    ws::decoder::Decoder,
-};
+use proto::native::request::ErrorCode;
 use ring::{Key, Slot};
 
+use super::inbound::{Bucket, Inbound};
 use crate::{mail::Reservation, slab::Block};
 
 /// Where a connection is in its life. Each phase is left only towards a later one.
@@ -32,6 +30,8 @@ pub(crate) struct Own {
     bytes: Vec<u8>,
     /// So many bytes at the front of `bytes` have left.
     left: usize,
+    /// So many bytes behind those are the rest of a frame that has begun to leave.
+    begun: usize,
 }
 
 impl Own {
@@ -49,6 +49,24 @@ impl Own {
         &self.bytes[self.left..]
     }
 
+    /// Bytes of memory, the block's apart.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The rest of a frame of the slab, whose first part has left. There is nothing else.
+    pub(crate) fn tear(&mut self, rest: &[u8]) {
+        debug_assert!(self.is_empty(), "a frame is torn when nothing stands before it");
+        self.bytes.extend_from_slice(rest);
+        self.begun = rest.len();
+    }
+
+    /// Drops all but the rest of a frame that has begun to leave.
+    pub(crate) fn cut(&mut self) {
+        self.bytes = self.bytes[self.left..self.left + self.begun].to_vec();
+        self.left = 0;
+    }
+
     /// To append to.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -57,6 +75,10 @@ impl Own {
     /// The socket took `count` of [`Self::bytes`]. Memory of a large burst is given back. What stays is moved only when
     /// it is less than what has left, so that megabytes in small sends cost no more than their length.
     pub(crate) fn consume(&mut self, count: usize) {
+        while self.begun < count {
+            self.begun += frame_len(&self.bytes[self.left + self.begun..]);
+        }
+        self.begun -= count;
         self.left += count;
         if self.left == self.bytes.len() {
             *self = Self { block: self.block.take(), ..Self::default() };
@@ -67,31 +89,22 @@ impl Own {
     }
 }
 
-/// A token bucket in thousandths of a request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bucket {
-    tokens_milli: u64,
-    filled_ms: u64,
-}
-
-impl Bucket {
-    /// A full bucket.
-    pub(crate) fn full(burst: u32, now_ms: u64) -> Self {
-        Self { tokens_milli: u64::from(burst) * 1_000, filled_ms: now_ms }
-    }
-
-    /// Takes one token, if there is one.
-    pub(crate) fn take(&mut self, burst: u32, per_second: u32, now_ms: u64) -> bool {
-        let earned = now_ms.saturating_sub(self.filled_ms) * u64::from(per_second);
-        self.tokens_milli = (self.tokens_milli + earned).min(u64::from(burst) * 1_000);
-        self.filled_ms = now_ms;
-        let has = self.tokens_milli >= 1_000;
-        if has {
-            self.tokens_milli -= 1_000;
+/// Length of the frame of ours that these bytes begin with.
+fn frame_len(bytes: &[u8]) -> usize {
+    let short = bytes.get(1).copied().unwrap_or_default();
+    let (header, payload) = match (short, bytes) {
+        (126, &[_, _, a, b, ..]) => (4, usize::from(u16::from_be_bytes([a, b]))),
+        (127, &[_, _, a, b, c, d, e, f, g, h, ..]) => {
+            let payload = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            (10, usize::try_from(payload).unwrap_or(bytes.len()))
         }
-        has
-    }
+        _ => (2, usize::from(short)),
+    };
+    header + payload
 }
+
+/// Memory beside its bytes that a name takes while it is asked for.
+const NAME_OVERHEAD_BYTES: usize = 96;
 
 /// One channel of a subscribe request under way.
 #[derive(Debug)]
@@ -111,19 +124,26 @@ pub(crate) enum ItemState {
     Refused(ErrorCode),
 }
 
-/// A subscribe request that waits for answers of ingest, and the requests behind it.
+/// A subscribe request that waits for answers of ingest.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) id: Option<i64>,
     pub(crate) items: Vec<Item>,
     /// Items that ingest has not answered for.
     pub(crate) asked: usize,
-    pub(crate) behind: VecDeque<Result<Request, RequestError>>,
-    /// Bytes of names in `behind`.
-    pub(crate) behind_bytes: usize,
+    /// Bytes of memory that it holds, and has others hold.
+    held_bytes: usize,
 }
 
 impl Pending {
+    pub(crate) fn new(id: Option<i64>, items: Vec<Item>) -> Self {
+        let asked = items.iter().filter(|item| item.state == ItemState::Asked).count();
+        // A name stands in the item, in the shard's table and in a letter.
+        let each = size_of::<Item>() + NAME_OVERHEAD_BYTES;
+        let held_bytes = items.iter().map(|item| each + item.name.len()).sum();
+        Self { id, items, asked, held_bytes }
+    }
+
     /// All answers are there.
     pub(crate) fn is_complete(&self) -> bool {
         self.asked == 0
@@ -142,8 +162,6 @@ pub(crate) struct Connection {
     pub(crate) receiving: bool,
     /// A poll for writability is armed.
     pub(crate) polling: bool,
-    /// Own bytes are above their limit: not read any more.
-    pub(crate) paused: bool,
     /// The FIN is sent or asked for.
     pub(crate) finished: bool,
     /// The peer's FIN came while the close frame had still to leave.
@@ -159,9 +177,10 @@ pub(crate) struct Connection {
     pub(crate) sent: u32,
     /// Something was received since the last keep-alive turn.
     pub(crate) heard: bool,
-    pub(crate) decoder: Decoder,
-    /// Bytes the decoder holds of a message that is not whole yet.
-    pub(crate) incomplete: usize,
+    /// What it has sent and we have not worked off.
+    pub(crate) inbound: Inbound,
+    /// What it holds, as the shard's sum has it.
+    pub(crate) counted: usize,
     pub(crate) own: Own,
     /// Bytes at the front of the own bytes that are the rest of a torn frame.
     pub(crate) torn: usize,
@@ -179,6 +198,17 @@ impl Connection {
         self.torn + self.own.block.as_ref().map_or(0, |(block, at)| block.len() - at)
     }
 
+    /// Own bytes that are no rest of a torn frame: answers, notices and pongs.
+    pub(crate) fn own_answers(&self) -> usize {
+        self.own.bytes().len() - self.torn
+    }
+
+    /// Bytes of memory it makes us hold, torn ones apart.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.held_bytes);
+        self.inbound.held_bytes() + pending + self.own.capacity() - self.torn
+    }
+
     /// It may be handed bytes.
     pub(crate) fn takes_bytes(&self) -> bool {
         self.phase <= Phase::Closing && !self.blocked
@@ -187,11 +217,15 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use proto::ws::frame::{OpCode, put_frame};
+
     use super::Own;
 
     #[test]
     fn own_bytes_leave_in_any_pieces_and_their_memory_follows() {
-        let message: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
+        let payload: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
+        let mut message = Vec::new();
+        put_frame(&mut message, OpCode::Text, &payload);
         for piece in [1_000, 65_536, 600_000] {
             let mut own = Own::default();
             own.end().extend_from_slice(&message);
@@ -210,13 +244,36 @@ mod tests {
     #[test]
     fn what_is_appended_between_sends_keeps_its_order() {
         let mut own = Own::default();
-        own.end().extend_from_slice(b"first ");
-        own.consume(2);
-        own.end().extend_from_slice(b"second");
-        assert_eq!(own.bytes(), b"rst second");
-        own.consume(9);
+        put_frame(own.end(), OpCode::Text, b"first");
+        own.consume(4);
+        put_frame(own.end(), OpCode::Text, b"second");
+        assert_eq!(own.bytes(), b"rst\x81\x06second");
+        own.consume(10);
         assert_eq!(own.bytes(), b"d");
         own.consume(1);
         assert!(own.is_empty() && own.bytes().is_empty());
+    }
+
+    #[test]
+    fn a_cut_keeps_the_frame_that_has_begun_to_leave_and_no_other() {
+        for len in [1, 125, 126, 65_535, 65_536] {
+            let mut frames = Vec::new();
+            put_frame(&mut frames, OpCode::Text, &vec![b'a'; len]);
+            let first = frames.len();
+            put_frame(&mut frames, OpCode::Text, b"second");
+            for left in [0, 1, first - 1, first, first + 1, frames.len() - 1] {
+                let mut own = Own::default();
+                own.end().extend_from_slice(&frames);
+                own.consume(left);
+                own.cut();
+                let kept = match left {
+                    0 => 0..0,
+                    left if left < first => left..first,
+                    left if left == first => 0..0,
+                    left => left..frames.len(),
+                };
+                assert_eq!(own.bytes(), &frames[kept], "{len}, {left}");
+            }
+        }
     }
 }

@@ -1,17 +1,14 @@
 //! What the ring reports.
 
-use proto::ws::{
-    decoder::{self, Event as Heard},
-    frame::{OpCode, put_close, put_frame},
-};
-use ring::{Armed, Buffer, Completion, Event, Key, Op, ReceiveEnd, Ring};
+use proto::ws::frame::put_close;
+use ring::{Buffer, Completion, Event, Key, Op, ReceiveEnd, Ring};
 
 use super::{
     Shard,
     connection::{Connection, Phase},
+    inbound::Stop,
     lifecycle::Why,
 };
-use crate::config::Service;
 
 impl<R: Ring> Shard<R> {
     /// Books one completion and acts on it. One for a place that has been reused is counted and otherwise ignored.
@@ -67,10 +64,10 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Arms the connection's receive, unless it is armed, paused or past reading.
+    /// Arms the connection's receive, unless it is armed, stopped or past reading.
     pub(super) fn receive(&mut self, key: Key) {
         let Some(client) = self.connections.get_mut(key) else { return };
-        if client.receiving || client.paused || client.phase > Phase::Closing {
+        if client.receiving || client.inbound.stop().is_some() || client.phase > Phase::Closing {
             return;
         }
         client.receiving = true;
@@ -89,66 +86,17 @@ impl<R: Ring> Shard<R> {
         self.received = bytes;
     }
 
-    /// Decodes what a client sent and acts on it, until it is used up or the connection closes.
-    pub(super) fn hear(&mut self, key: Key, mut bytes: &mut [u8]) {
-        let limits = decoder::Limits {
-            frame_bytes_max: self.settings.limits.client_message_bytes,
-            message_bytes_max: self.settings.limits.client_message_bytes,
-        };
-        let Some(client) = self.connections.get_mut(key) else { return };
-        client.heard = true;
-        let mut decoder = std::mem::take(&mut client.decoder);
-        let echo = self.settings.service == Service::Echo;
-        while self.is_open(key) {
-            match decoder.next(&mut bytes, &limits) {
-                Ok(None) => break,
-                Ok(Some(Heard::Text(text))) if echo => self.echo(key, OpCode::Text, text.as_bytes()),
-                Ok(Some(Heard::Binary(payload))) if echo => self.echo(key, OpCode::Binary, payload),
-                Ok(Some(Heard::Text(text))) => self.text(key, text),
-                Ok(Some(Heard::Binary(_))) => {
-                    self.close(
-                        key,
-                        proto::ws::close::CloseCode::UNSUPPORTED,
-                        "text frames only",
-                        Why::Violation,
-                    );
-                }
-                Ok(Some(Heard::Ping(payload))) => self.own(key, |out| put_frame(out, OpCode::Pong, payload)),
-                Ok(Some(Heard::Pong(_))) => {}
-                Ok(Some(Heard::Close(close))) => {
-                    let code = close.and_then(|(code, _)| proto::ws::close::CloseCode::received(code));
-                    let code = code.unwrap_or(proto::ws::close::CloseCode::NORMAL);
-                    self.close(key, code, "", Why::Client);
-                }
-                Err(violation) => self.close(key, violation.close_code(), violation.reason(), Why::Violation),
-            }
-        }
-        self.keep_decoder(key, decoder);
-    }
-
-    /// Sends a client its own message back.
-    fn echo(&mut self, key: Key, opcode: OpCode, payload: &[u8]) {
-        self.metrics.requests.add(1);
-        self.own(key, |out| put_frame(out, opcode, payload));
-    }
-
-    /// Appends to the connection's own bytes and puts it in line. Above the limit the client is not read any more.
+    /// Appends to the connection's own bytes and puts it in line.
     pub(super) fn own(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
-        let limit = self.settings.limits.own_bytes;
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
         write(client.own.end());
-        let pause = client.own.bytes().len() - client.torn > limit && !client.paused;
-        client.paused |= pause;
-        let (slot, receiving) = (client.slot, client.receiving);
-        if pause && receiving {
-            self.push(Op::Cancel { slot, armed: Armed::Receive }, key);
-        }
+        self.count_held(key);
         self.queue_flush(key.index());
     }
 
-    /// The connection's own bytes have all left: a paused client is read again, a closing one gets its FIN.
+    /// The connection's own bytes have all left: a closing one gets its FIN, what an open one sent meanwhile goes on.
     pub(super) fn own_bytes_left(&mut self, connection: u32) {
         let Some(client) = self.connections.at_mut(connection) else { return };
         let (key, slot) = (client.key, client.slot);
@@ -158,9 +106,9 @@ impl<R: Ring> Shard<R> {
         } else if client.phase == Phase::Closing && !client.finished {
             client.finished = true;
             self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
-        } else if client.phase == Phase::Open && client.paused {
-            client.paused = false;
-            self.receive(key);
+        } else if client.phase == Phase::Open && !self.subscriptions.lags(connection) {
+            self.complete(key);
+            self.resume(key, Stop::Unread);
         }
     }
 
@@ -172,12 +120,13 @@ impl<R: Ring> Shard<R> {
                 self.metrics.receive_starved.add(1);
                 self.rearm.push(key);
             }
-            // Cancelled: by a pause, which `receive` respects, or by the end.
+            // Cancelled: by a stop, which `receive` respects, or by the end.
             ReceiveEnd::Rearm | ReceiveEnd::Cancelled => self.rearm.push(key),
             // A FIN right behind a close frame does not cut off the answer to it.
             ReceiveEnd::Eof if client.phase == Phase::Closing && !client.own.is_empty() => {
                 client.peer_finished = true;
             }
+            ReceiveEnd::Eof if self.finishes_later(key) => {}
             ReceiveEnd::Eof => self.end(key, Why::Client),
             ReceiveEnd::Failed(_) => self.end(key, Why::Failure),
         }
@@ -193,10 +142,6 @@ impl<R: Ring> Shard<R> {
         client.blocked = false;
         self.blocked -= 1;
         self.pump.unblock(key.index());
-    }
-
-    pub(super) fn is_open(&mut self, key: Key) -> bool {
-        self.connections.get_mut(key).is_some_and(|client: &mut Connection| client.phase == Phase::Open)
     }
 
     /// Writes the close frame. The last of a connection's own bytes.

@@ -10,7 +10,7 @@ use proto::{
 };
 use ring::{Key, Op, Ring};
 
-use super::{Shard, Timer, connection::Phase, lifecycle::Why};
+use super::{Shard, Timer, connection::Phase, inbound::Stop, lifecycle::Why};
 
 impl<R: Ring> Shard<R> {
     pub(super) fn fire_timers(&mut self) {
@@ -21,6 +21,7 @@ impl<R: Ring> Shard<R> {
                 Timer::KeepAlive => self.keepalive_turn(key),
                 Timer::Grace => self.grace_over(key),
                 Timer::Blocked => self.blocked_timer(key),
+                Timer::Tokens => self.resume(key, Stop::Tokens),
                 Timer::Close => self.close_over(key),
             }
         }

@@ -9,15 +9,13 @@
 
 use std::sync::atomic::Ordering;
 
-use proto::{
-    native::reply,
-    ws::{close::CloseCode, decoder::Decoder},
-};
+use proto::{native::reply, ws::close::CloseCode};
 use ring::{Armed, Key, Op, Ring};
 
 use super::{
     Shard, Timer,
-    connection::{Bucket, Connection, Own, Phase},
+    connection::{Connection, Own, Phase},
+    inbound::{Bucket, Inbound},
 };
 use crate::{
     config::{Keepalive, Service},
@@ -84,7 +82,6 @@ impl<R: Ring> Shard<R> {
             ops: 0,
             receiving: false,
             polling: false,
-            paused: false,
             finished: false,
             peer_finished: false,
             blocked: false,
@@ -93,8 +90,8 @@ impl<R: Ring> Shard<R> {
             blocked_timer: false,
             sent: 0,
             heard: false,
-            decoder: Decoder::default(),
-            incomplete: 0,
+            inbound: Inbound::default(),
+            counted: 0,
             own: Own::default(),
             torn: 0,
             requests: Bucket::full(burst, now_ms),
@@ -145,10 +142,10 @@ impl<R: Ring> Shard<R> {
         client.phase = Phase::Closing;
         Self::put_close(client, code, reason);
         // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
-        client.paused = false;
-        self.drop_decoder(key);
+        client.inbound = Inbound::default();
         self.count(why);
         self.leave_channels(key);
+        self.count_held(key);
         self.receive(key);
         self.wheel.arm(self.now.mono_ms() + CLOSE_MS, key, Timer::Close);
         self.queue_flush(key.index());
@@ -182,13 +179,14 @@ impl<R: Ring> Shard<R> {
         client.torn = 0;
         self.block_holders -= usize::from(client.own.block.is_some());
         client.own = Own::default();
+        client.inbound = Inbound::default();
         let (slot, ops) = (client.slot, client.ops);
         let (receiving, polling) = (client.receiving, client.polling);
         if was_open {
             self.count(why);
         }
-        self.drop_decoder(key);
         self.leave_channels(key);
+        self.count_held(key);
         self.pump.forget(key.index());
         let reset = why == Why::Blocked;
         if reset {

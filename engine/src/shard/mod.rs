@@ -15,6 +15,7 @@ mod commands;
 mod connection;
 mod events;
 mod floor;
+mod inbound;
 mod inbox;
 mod keepalive;
 mod lifecycle;
@@ -151,8 +152,13 @@ pub struct Shard<R: Ring> {
     data_state: DataState,
     drain: Drain,
     torn_bytes: usize,
-    /// Bytes of incomplete client messages.
-    incomplete_bytes: usize,
+    /// Bytes that clients make the shard hold, torn ones apart: what they sent and is not worked off, requests that
+    /// wait, answers that have not left.
+    client_bytes: usize,
+    /// Turns so far.
+    turn: u64,
+    /// Connections that go on with what they sent in the next turn.
+    backlogs: VecDeque<Key>,
     /// Connections that hold a block.
     block_holders: usize,
     /// Connections whose socket is full.
@@ -200,7 +206,9 @@ impl<R: Ring> Shard<R> {
             data_state: DataState::Live,
             drain: Drain::No,
             torn_bytes: 0,
-            incomplete_bytes: 0,
+            client_bytes: 0,
+            turn: 0,
+            backlogs: VecDeque::new(),
             block_holders: 0,
             blocked: 0,
             deferred: VecDeque::new(),

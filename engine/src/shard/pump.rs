@@ -182,6 +182,7 @@ impl<R: Ring> Shard<R> {
             self.stand(connection);
         }
         self.limit_torn();
+        self.limit_client_bytes();
         self.pump.batch = batch;
         self.pump.planned = planned;
         self.pump.outcomes = outcomes;
@@ -233,6 +234,8 @@ impl<R: Ring> Shard<R> {
             client.own.consume(sent.min(plan.own));
             client.torn = torn_before.saturating_sub(sent);
             self.torn_bytes -= torn_before - client.torn;
+            let key = client.key;
+            self.count_held(key);
         }
         let mut begin = plan.own;
         let steps = plan.steps.clone();
@@ -259,7 +262,7 @@ impl<R: Ring> Shard<R> {
         let Some(client) = self.connections.at_mut(plan.connection) else { return };
         let rest = match self.reader.bytes(sequence, NATIVE) {
             Frame::Region(bytes) => {
-                client.own.end().extend_from_slice(&bytes[taken..]);
+                client.own.tear(&bytes[taken..]);
                 client.torn = bytes.len() - taken;
                 bytes.len() - taken
             }
@@ -270,6 +273,8 @@ impl<R: Ring> Shard<R> {
             }
         };
         self.torn_bytes += rest;
+        let key = client.key;
+        self.count_held(key);
     }
 
     /// One sample a send: from ingest to the socket.

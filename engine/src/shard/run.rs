@@ -19,8 +19,8 @@ pub struct Report {
     pub subscriptions: usize,
     /// Torn bytes.
     pub torn_bytes: usize,
-    /// Bytes of incomplete client messages.
-    pub incomplete_bytes: usize,
+    /// Bytes that clients make it hold, torn ones apart.
+    pub client_bytes: usize,
     /// Own bytes of all connections, torn ones included.
     pub own_bytes: usize,
 }
@@ -78,7 +78,7 @@ impl<R: Ring> Shard<R> {
             connections: self.connections.len(),
             subscriptions: self.subscriptions.len(),
             torn_bytes: self.torn_bytes,
-            incomplete_bytes: self.incomplete_bytes,
+            client_bytes: self.client_bytes,
             own_bytes: self.connections.iter().map(|client| client.own.len()).sum(),
         }
     }

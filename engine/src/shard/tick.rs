@@ -36,6 +36,7 @@ impl<R: Ring> Shard<R> {
         }
         self.now = now();
         self.metrics.ticks.add(1);
+        self.turn += 1;
 
         for completion in completions.drain(..) {
             self.handle(completion);
@@ -44,11 +45,13 @@ impl<R: Ring> Shard<R> {
         self.rearm_receives();
         self.read_inbox();
         self.fire_timers();
+        self.work_off_backlogs();
         self.drain_some();
         self.follow_index(self.whole_tail().min(self.links.read() + ENTRIES_A_TURN));
         self.flush_turn();
         self.deal_with_floor();
         self.relieve_blocks();
+        self.limit_client_bytes();
         self.post_letters();
         self.show();
         Ok(())
@@ -85,6 +88,7 @@ impl<R: Ring> Shard<R> {
             || !self.inbox.is_empty()
             || self.pump.has_work()
             || !self.deferred.is_empty()
+            || !self.backlogs.is_empty()
     }
 
     /// The tail, without a record of which only a part is published: nobody begins in the middle of one. (Nor between
@@ -155,7 +159,7 @@ impl<R: Ring> Shard<R> {
         metrics.lag_entries.set(self.reader.tail() - self.links.read());
         metrics.blocked.set(self.blocked as u64);
         metrics.torn_bytes.set(self.torn_bytes as u64);
-        metrics.incomplete_bytes.set(self.incomplete_bytes as u64);
+        metrics.client_bytes.set(self.client_bytes as u64);
         metrics.descriptors.set(self.ring.held().descriptors as u64);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Grace,
     /// Its socket may have taken nothing for too long.
     Blocked,
+    /// It may have tokens again.
+    Tokens,
     /// Its close has taken long enough.
     Close,
 }

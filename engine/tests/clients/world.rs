@@ -178,7 +178,7 @@ impl World {
             Handover { descriptor, leftover: Vec::new(), welcome: false, id: 1, peer: None, reservation };
         self.inbox.send(ToShard::Connection(handover)).unwrap();
         self.turn();
-        Client { peer, decoder: Decoder::client() }
+        Client { peer, close_text: String::new(), decoder: Decoder::client() }
     }
 
     /// A client that holds these channels.
@@ -226,6 +226,8 @@ pub(crate) enum Heard {
 
 pub(crate) struct Client {
     pub(crate) peer: FakePeer,
+    /// The text of the close frame that came.
+    pub(crate) close_text: String,
     decoder: Decoder,
 }
 
@@ -269,7 +271,11 @@ impl Client {
                 Event::Ping(_) => heard.push(Heard::Ping),
                 Event::Pong(payload) => heard.push(Heard::Pong(payload.to_vec())),
                 Event::Fragment => unreachable!("told to servers only"),
-                Event::Close(close) => heard.push(Heard::Close(close.unwrap().0)),
+                Event::Close(close) => {
+                    let (code, text) = close.unwrap();
+                    text.clone_into(&mut self.close_text);
+                    heard.push(Heard::Close(code));
+                }
                 Event::Binary(_) => panic!("nobody asked for binary"),
             }
         }

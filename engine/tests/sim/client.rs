@@ -67,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) reading: Reading,
     /// It did not always read, so it may have been given up.
     pub(crate) may_be_given_up: bool,
+    /// It has asked faster than it is read.
+    pub(crate) throttled: bool,
     /// It takes few bytes at a time.
     small_window: bool,
     window_bytes: usize,
@@ -100,6 +102,7 @@ impl Client {
             log: None,
             reading: Reading::All,
             may_be_given_up: false,
+            throttled: false,
             small_window: false,
             window_bytes: 64 << 10,
             half_closed: false,
@@ -357,7 +360,7 @@ impl Client {
 
     /// It takes its time.
     pub(crate) fn is_slow(&self) -> bool {
-        self.small_window || self.reading != Reading::All
+        self.small_window || self.throttled || self.reading != Reading::All
     }
 
     /// Lets go of the socket.

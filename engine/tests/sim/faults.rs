@@ -37,7 +37,7 @@ fn right_run() -> (Vec<Logged>, Model) {
 }
 
 fn judge(log: &[Logged], model: &Model) -> Result<Checker, Wrong> {
-    let mut checker = Checker::new(12, 100, true);
+    let mut checker = Checker::new(12, true);
     for logged in log {
         match logged {
             Logged::Asked(id, asked) => checker.asked(*id, asked.clone()),

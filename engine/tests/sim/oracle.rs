@@ -58,10 +58,8 @@ pub(crate) struct Checker {
     held: BTreeMap<String, Sub>,
     asked: VecDeque<(i64, Asked)>,
     channels_max: usize,
-    burst: usize,
     /// The process may refuse names for want of numbers.
     pub(crate) names_limited: bool,
-    asked_count: usize,
     welcomed: bool,
     /// Messages, for statistics.
     pub(crate) messages: u64,
@@ -77,14 +75,18 @@ macro_rules! wrong {
 }
 
 impl Checker {
-    /// A checker for a client that may hold so many channels and send so many requests at once.
-    pub(crate) fn new(channels_max: usize, burst: usize, welcome: bool) -> Self {
-        Self { channels_max, burst, welcomed: !welcome, ..Self::default() }
+    /// A checker for a client that may hold so many channels.
+    pub(crate) fn new(channels_max: usize, welcome: bool) -> Self {
+        Self { channels_max, welcomed: !welcome, ..Self::default() }
+    }
+
+    /// Requests without an answer yet.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.asked.len()
     }
 
     /// The client sends a request.
     pub(crate) fn asked(&mut self, id: i64, asked: Asked) {
-        self.asked_count += 1;
         self.asked.push_back((id, asked));
     }
 
@@ -292,9 +294,6 @@ impl Checker {
     fn error(&mut self, error: &Error) -> Result<(), Wrong> {
         let code = error.code.as_str();
         *self.errors.entry(code.to_owned()).or_default() += 1;
-        if code == "RATE_LIMIT_EXCEEDED" && self.asked_count > self.burst {
-            return self.answer(error.id).map(drop);
-        }
         let asked = self.answer(error.id)?;
         let fits = matches!(asked, Asked::Error(due) if due == code);
         if fits { Ok(()) } else { Err(format!("an error answers {asked:?}")) }

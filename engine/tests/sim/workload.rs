@@ -74,7 +74,8 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     limits.empty_channels = *rng.pick(&[3, 1_000_000, 1_000_000]);
     limits.own_bytes = *rng.pick(&[256, 4 << 10]);
     limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
-    limits.incomplete_bytes_per_shard = *rng.pick(&[1 << 10, 64 << 20, 64 << 20]);
+    limits.requests_per_second = *rng.pick(&[20, 200]);
+    limits.client_bytes_per_shard = *rng.pick(&[4 << 10, 32 << 20, 32 << 20]);
     limits.blocked_timeout = std::time::Duration::from_secs(*rng.pick(&[4, 30]));
     plan
 }
@@ -172,12 +173,12 @@ impl Workload {
             1 => Reading::Some,
             _ => Reading::Never,
         };
-        // The largest holder of torn bytes, of a large frame or of an incomplete message is given up when there are too
-        // many, and so is who fails too often.
+        // The largest holder of torn bytes, of a large frame or of all else is given up when there is too much, and so is
+        // who fails too often.
         let limits = &world.plan.limits;
         let limited = limits.failed_requests_per_minute < 100
             || limits.torn_bytes_per_shard < 1 << 20
-            || limits.incomplete_bytes_per_shard < 1 << 20
+            || limits.client_bytes_per_shard < 1 << 20
             || world.plan.sizes.blocks_bytes < 16 << 20;
         let first = |client: &mut Client| {
             client.may_be_given_up = limited;
@@ -254,8 +255,8 @@ impl Workload {
                 self.ask_what_waits(client, failures);
             }
             _ => {
-                // A flood: what is above the rate is refused, and in the end the client is closed.
-                client.may_be_given_up = true;
+                // A flood: it is read no faster than it may ask.
+                client.throttled = true;
                 for _ in 0..self.rng.between(20, 300) {
                     client.heartbeat();
                 }
@@ -443,7 +444,10 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
     let (mut quiet_rounds, mut calm_rounds) = (0, 0);
     for _ in 0..20_000 {
         let any = round(world)?;
-        let waits = world.full || !world.source.is_empty() || !world.bus.is_idle();
+        // Who asked faster than it is read is answered all the same.
+        let asks = |client: &Client| client.is_live() && client.checker.unanswered() > 0;
+        let waits =
+            world.full || !world.source.is_empty() || !world.bus.is_idle() || world.clients.iter().any(asks);
         let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
         quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
         calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };
@@ -453,6 +457,10 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
         world.advance_ms(if any { 1 } else { 20 });
     }
     if quiet_rounds < 5 && calm_rounds < 500 {
+        for client in world.clients.iter().filter(|client| client.is_live()) {
+            let wrong = |wrong| format!("client {}: {wrong}", client.id);
+            client.checker.caught_up(&world.model).map_err(wrong)?;
+        }
         return Err(format!("it never becomes quiet: {}", world.state()));
     }
     for client in world.clients.iter().filter(|client| client.is_live()) {

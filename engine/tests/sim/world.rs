@@ -224,8 +224,7 @@ impl World {
         let id = self.next_client;
         self.next_client += 1;
         let limits = &self.plan.limits;
-        let mut checker =
-            Checker::new(limits.channels_per_connection, limits.request_burst as usize, welcome);
+        let mut checker = Checker::new(limits.channels_per_connection, welcome);
         checker.names_limited = limits.empty_channels < 1_000;
         let mut client = Client::new(id, shard, peer, checker, self.rng.split());
         first(&mut client);
@@ -333,7 +332,7 @@ impl World {
             // What a client asked in one buffer is answered before it is read no more.
             let own_max = self.plan.limits.own_bytes + OWN_BURST_BYTES;
             if report.torn_bytes > torn_max
-                || report.incomplete_bytes > self.plan.limits.incomplete_bytes_per_shard
+                || report.client_bytes > self.plan.limits.client_bytes_per_shard
                 || report.own_bytes > report.torn_bytes + report.connections * own_max
             {
                 return Err(format!("shard {index} holds {report:?}"));
