@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use proto::position::Vector;
+
 use crate::{
     brokers::Cluster,
     feed::Feed,
-    outside::client::Client,
+    outside::{client::Client, pause, within},
     scene::{MENDED, NAMED, Scene, server},
 };
 
@@ -64,23 +66,39 @@ fn rights_given_and_taken() {
         return scene.end(server);
     }
     let mut others = others.unwrap_or_else(|| Client::subscribed(server.public, &["open.k"]));
-    // A place of its own in the log, whatever was read before it came.
+    // What was there before is read, so that the client gets only what comes.
+    let read = || server.metric("ingest_records_total").unwrap_or(0.0) >= 20.0;
+    scene.findings.came(within(MENDED, read), "both topics are read", || {
+        format!("{:?} records", server.metric("ingest_records_total"))
+    });
     let mut client = Client::subscribed(server.public, &["t-secret.k", "open.k"]);
     secret.send(0, "k", 0, 10..20);
     scene.numbers(&mut client, "t-secret.k", 10..20, MENDED);
 
     // Only reading is taken: the topic can still be seen.
     forbid(cluster, "t-secret", &["Read"]);
+    pause(Duration::from_secs(1));
     secret.send(0, "k", 0, 20..30);
     scene.named(&server, "read_refused", "t-secret", Some(0));
     scene.told(&mut client, "stale", &["t-secret.k"], false, NAMED);
     scene.untold(&mut others, "a client of the other topic");
     open.send(0, "k", 0, 10..20);
+    // Who comes now begins where reading stopped, and is told so.
+    let mut late = Client::subscribed(server.public, &["t-secret.k"]);
+    let begins = late.acks[0]["pos"][0].as_str().and_then(|text| Vector::parse(text).ok());
+    scene.findings.check(
+        begins.as_ref().is_some_and(|vector| vector.next == [20]),
+        "an ack says only what was delivered",
+        || format!("{begins:?} of {}", late.acks[0]),
+    );
+    let result = late.result("t-secret.k");
+    scene.findings.check(result["stale"] == true, "and that the channel is stale", || result.to_string());
     allow(cluster, "t-secret", &["Read"]);
     secret.send(0, "k", 0, 30..40);
     scene.told(&mut client, "live", &["t-secret.k"], false, MENDED);
     scene.not_named(&server, "read_refused", "t-secret");
     scene.numbers(&mut client, "t-secret.k", 10..40, MENDED);
+    scene.numbers(&mut late, "t-secret.k", 20..40, MENDED);
 
     // All rights, so that the topic cannot be seen either: that is no deletion.
     forbid(cluster, "t-secret", &["Read", "Describe"]);
