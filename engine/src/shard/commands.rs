@@ -146,10 +146,10 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Acknowledges the request whose answers are all there. Not while the connection lags: what is acknowledged is true
-    /// of the present, where it is not yet.
+    /// Acknowledges the request whose answers are all there. Not while the connection has yet to be told what it missed: what
+    /// is acknowledged is true of the present, where it is not yet.
     pub(super) fn complete(&mut self, key: Key) {
-        if self.subscriptions.lags(key.index()) {
+        if self.subscriptions.awaits_notice(key.index()) {
             return;
         }
         let Some(client) = self.connections.get_mut(key) else { return };

@@ -10,8 +10,9 @@ use super::{
     pump::{BATCH, Standing},
     subscriptions::Missed,
 };
+use crate::catalog::Catalog;
 
-/// Connections made to lag between two batches of sends.
+/// Subscriptions made to lag between two batches of sends.
 const LAGGED_BETWEEN_BATCHES: usize = 1_024;
 
 impl<R: Ring> Shard<R> {
@@ -42,18 +43,17 @@ impl<R: Ring> Shard<R> {
     fn clear_lists(&mut self, floor: u64) -> bool {
         let (oldest, newest) = (self.reader.floor(), floor - 1);
         let eighths = self.reader.entry(oldest).eighth..=self.reader.entry(newest).eighth;
-        let mut lagged = 0;
+        let mut left = LAGGED_BETWEEN_BATCHES;
         for eighth in eighths {
             while let Some(connection) = self.pump.lists.first(eighth) {
                 match self.pump.standing(connection) {
                     Standing::Blocked => {
-                        if lagged == LAGGED_BETWEEN_BATCHES {
+                        if left == 0 {
                             // Nobody stays behind in the batch: the next one counts on an empty one.
                             self.flush_batch();
                             return false;
                         }
-                        lagged += 1;
-                        self.lag(connection, floor);
+                        left -= self.lag(connection, floor, left);
                     }
                     Standing::None | Standing::First | Standing::Second => {
                         self.pump.lists.remove(connection);
@@ -73,32 +73,37 @@ impl<R: Ring> Shard<R> {
         true
     }
 
-    /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with.
-    fn lag(&mut self, connection: u32, floor: u64) {
-        let mut passed: Vec<_> =
-            self.subscriptions.owing(connection).filter(|&(cursor, _)| cursor < floor).collect();
+    /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with. At most so
+    /// many now; how many it were.
+    fn lag(&mut self, connection: u32, floor: u64, most: usize) -> usize {
+        let owing = self.subscriptions.owing(connection);
+        let mut passed: Vec<_> = owing.filter(|&(cursor, _)| cursor < floor).take(most).collect();
         if self.subscriptions.has_stops(connection) {
             let stopped = self.subscriptions.stopped(connection).into_iter().filter(|&(_, at)| at < floor);
             // Those that owe nothing below, but have yet to be told of a gap there.
             let behind = stopped.map(|(at, _)| (self.subscriptions.cursor(at), at));
-            passed.extend(behind.filter(|&(cursor, _)| cursor >= floor).collect::<Vec<_>>());
+            let left = most - passed.len();
+            passed.extend(behind.filter(|&(cursor, _)| cursor >= floor).take(left).collect::<Vec<_>>());
         }
-        for (cursor, subscription) in passed {
+        for &(cursor, subscription) in &passed {
             let channel = self.subscriptions.channel_of(subscription);
-            let mut missed = if cursor == NONE { Missed::new() } else { self.missed_from(cursor, channel) };
+            let mut missed =
+                if cursor == NONE { Missed::default() } else { self.missed_from(cursor, channel) };
             self.add_gaps(&mut missed, subscription);
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
         }
         self.stand(connection);
+        passed.len()
     }
 
     /// First offset owed by source, for a subscription to `channel` owed from `cursor` on.
     fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
-        let sources: Vec<u32> = self.links.sources(channel).collect();
-        if let [source] = sources[..] {
-            return vec![(source, self.reader.entry(cursor).offset)];
+        let mut sources = self.links.sources(channel);
+        if let (Some(source), None) = (sources.next(), sources.next()) {
+            return Missed::from_iter([(source, self.reader.entry(cursor).offset)]);
         }
+        let sources: Vec<u32> = self.links.sources(channel).collect();
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(cursor, &mut next_offsets);
         let catalog = self.catalog.load();
@@ -117,35 +122,53 @@ impl<R: Ring> Shard<R> {
         missed
     }
 
-    /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live.
+    /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live. One subscription after
+    /// the other while its own bytes are below their limit; the rest go on lagging, up to the next flush.
     pub(super) fn go_live(&mut self, connection: u32) {
+        let limit = self.settings.limits.own_bytes;
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);
         let catalog = self.catalog.load();
-        let mut recovered = Vec::new();
-        self.subscriptions.recover(connection, |channel, missed| recovered.push((channel, missed)));
-        for (channel, missed) in recovered {
+        while let Some(client) = self.connections.at_mut(connection)
+            && client.own_answers() <= limit
+            && let Some((channel, missed)) = self.subscriptions.recover(connection)
+        {
             let Some(name) = &self.subscriptions.channel(channel).name else { continue };
             let begun = self.links.begun(channel);
-            for (source, mut from) in missed {
-                // Of a life that is over, what was delivered is void as well.
-                let mut reason = if catalog.is_retired(source) { GapReason::Reset } else { GapReason::Slow };
-                let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
-                if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {
-                    to = to.max(offset);
-                }
-                // So is what was delivered of a log behind where it was cut.
-                if let Some(cut) = catalog.cut_before(source, &next_offsets) {
-                    (from, to, reason) = (from.min(cut.at), cut.to, GapReason::Reset);
-                }
-                if to >= from {
-                    let (from, to) = (catalog.position(source, from), catalog.position(source, to));
-                    let Some(client) = self.connections.at_mut(connection) else { return };
-                    reply::gap(client.own.end(), name, &from, &to, reason);
-                    self.metrics.gaps.add(1);
-                }
+            for (source, from) in missed.iter() {
+                let Some((from, to, reason)) = lagged_gap(&catalog, source, from, &next_offsets, begun)
+                else {
+                    continue;
+                };
+                let (from, to) = (catalog.position(source, from), catalog.position(source, to));
+                reply::gap(client.own.end(), name, &from, &to, reason);
+                self.metrics.gaps.add(1);
             }
         }
         self.next_offsets = next_offsets;
+        if let Some(client) = self.connections.at(connection) {
+            self.count_held(client.key);
+        }
     }
+}
+
+/// The gap of who lagged from `from` on up to these next offsets; none: nothing is missing.
+fn lagged_gap(
+    catalog: &Catalog,
+    source: u32,
+    from: i64,
+    next_offsets: &[i64],
+    begun: Option<(u32, i64)>,
+) -> Option<(i64, i64, GapReason)> {
+    // What was delivered of a log behind where it was cut is void.
+    if let Some(cut) = catalog.cut_before(source, next_offsets) {
+        return Some((from.min(cut.at), cut.to, GapReason::Reset));
+    }
+    // Of a life that is over, what was delivered is void as well.
+    let reason = if catalog.is_retired(source) { GapReason::Reset } else { GapReason::Slow };
+    let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
+    if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {
+        to = to.max(offset);
+    }
+    (to >= from).then_some((from, to, reason))
 }

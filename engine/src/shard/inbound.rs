@@ -356,7 +356,7 @@ impl<R: Ring> Shard<R> {
     fn is_unread(&self, key: Key) -> bool {
         let limit = self.settings.limits.own_bytes;
         let over = self.connections.at(key.index()).is_some_and(|client| client.own_answers() > limit);
-        over || self.subscriptions.lags(key.index())
+        over || self.subscriptions.awaits_notice(key.index())
     }
 
     /// Takes tokens for what the client sent.

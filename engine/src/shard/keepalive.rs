@@ -55,8 +55,7 @@ impl<R: Ring> Shard<R> {
         if blocked
             || self.subscriptions.count(connection) == 0
             || self.subscriptions.owes(connection)
-            || self.subscriptions.lags(connection)
-            || self.subscriptions.has_stops(connection)
+            || self.subscriptions.awaits_notice(connection)
         {
             return false;
         }

@@ -229,7 +229,7 @@ impl<R: Ring> Shard<R> {
     fn assert_unattached(&self, connection: u32) {
         assert_eq!(self.subscriptions.count(connection), 0, "place {connection} holds subscriptions");
         assert!(!self.subscriptions.owes(connection), "place {connection} owes");
-        assert!(!self.subscriptions.lags(connection), "place {connection} lags");
+        assert!(!self.subscriptions.awaits_notice(connection), "place {connection} lags, or stops at a gap");
         assert!(self.pump.is_unknown(connection), "place {connection} stands in a line or in a list");
     }
 

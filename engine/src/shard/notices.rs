@@ -62,14 +62,6 @@ impl Notices {
     }
 }
 
-/// Adds to what a subscription has missed that it missed the gap's offsets, too.
-fn add_missed(missed: &mut Missed, gap: &Gap) {
-    match missed.iter_mut().find(|(source, _)| *source == gap.source) {
-        Some((_, from)) => *from = (*from).min(gap.from),
-        None => missed.push((gap.source, gap.from)),
-    }
-}
-
 impl<R: Ring> Shard<R> {
     /// Has everybody who is subscribed to a channel of the topic of the gap at `sequence` stop in front of it; those who lag
     /// miss it, and all further ones that were read with it.
@@ -83,7 +75,9 @@ impl<R: Ring> Shard<R> {
             sequence,
             |channel| channel.topics.contains(&topic),
             |connection| pump.marked(connection, sequence, eighth),
-            |missed| notices.of(&topics, sequence).for_each(|noted| add_missed(missed, &noted.gap)),
+            |missed| {
+                notices.of(&topics, sequence).for_each(|noted| missed.add(noted.gap.source, noted.gap.from))
+            },
         );
     }
 
@@ -99,7 +93,7 @@ impl<R: Ring> Shard<R> {
             for noted in self.notices.of(&channel.topics, stop) {
                 stop = noted.sequence;
                 let Some(client) = self.connections.at_mut(connection) else { return };
-                if cursor <= stop || client.own.bytes().len() - client.torn > limit {
+                if cursor <= stop || client.own_answers() > limit {
                     break;
                 }
                 let Gap { source, from, to, reason } = noted.gap;
@@ -110,6 +104,9 @@ impl<R: Ring> Shard<R> {
             }
             self.subscriptions.pass(connection, subscription, stop);
         }
+        if let Some(client) = self.connections.at(connection) {
+            self.count_held(client.key);
+        }
     }
 
     /// Adds the gaps in front of which the subscription stops to what it has missed.
@@ -117,7 +114,9 @@ impl<R: Ring> Shard<R> {
         let stop = self.subscriptions.stop_of(subscription);
         if stop != NONE {
             let channel = self.subscriptions.channel(self.subscriptions.channel_of(subscription));
-            self.notices.of(&channel.topics, stop).for_each(|noted| add_missed(missed, &noted.gap));
+            self.notices
+                .of(&channel.topics, stop)
+                .for_each(|noted| missed.add(noted.gap.source, noted.gap.from));
         }
     }
 }

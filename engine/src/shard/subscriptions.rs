@@ -50,8 +50,41 @@ impl Channel {
     }
 }
 
-/// What a lagged subscription missed: the first offset it was owed, by source.
-pub(crate) type Missed = Vec<(u32, i64)>;
+/// What a lagged subscription missed: the first offset it was owed, by source. Mostly there is one source, which costs no
+/// list of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Missed {
+    first: Option<(u32, i64)>,
+    more: Vec<(u32, i64)>,
+}
+
+impl Missed {
+    /// It misses the source from this offset on, or from an earlier one that is known already.
+    pub(crate) fn add(&mut self, source: u32, offset: i64) {
+        if let Some((_, from)) = self.iter_mut().find(|(known, _)| *known == source) {
+            *from = offset.min(*from);
+        } else if self.first.is_none() {
+            self.first = Some((source, offset));
+        } else {
+            self.more.push((source, offset));
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.first.iter().chain(&self.more).copied()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u32, i64)> {
+        self.first.iter_mut().chain(&mut self.more)
+    }
+}
+
+impl FromIterator<(u32, i64)> for Missed {
+    fn from_iter<I: IntoIterator<Item = (u32, i64)>>(items: I) -> Self {
+        let mut items = items.into_iter();
+        Self { first: items.next(), more: items.collect() }
+    }
+}
 
 #[derive(Debug)]
 struct Subscription {
@@ -61,11 +94,14 @@ struct Subscription {
     /// Neighbours in the connection's list of all its subscriptions.
     previous: u32,
     next: u32,
-    /// Next in the connection's list of owing ones.
+    /// Neighbours in the connection's list of owing ones, or of lagged ones: never in both.
+    previous_owing: u32,
     next_owing: u32,
     /// Set while lagged.
     missed: Option<Box<Missed>>,
 }
+
+const _: () = assert!(size_of::<Subscription>() == 32);
 
 /// Where subscriptions stop: in front of a gap of their topic whose notice they have yet to get. Few and seldom, so they
 /// stand beside the subscriptions and cost those nothing.
@@ -108,12 +144,12 @@ impl Stops {
 struct Heads {
     owing: u32,
     all: u32,
-    count: u32,
     lagged: u32,
+    count: u32,
 }
 
 impl Heads {
-    const EMPTY: Self = Self { owing: NIL, all: NIL, count: 0, lagged: 0 };
+    const EMPTY: Self = Self { owing: NIL, all: NIL, lagged: NIL, count: 0 };
 }
 
 /// All subscriptions of a shard.
@@ -174,7 +210,15 @@ impl Subscriptions {
         let member = index(members.len());
         members.push(Member { cursor: NONE, subscription, connection });
         self.channels_in_use += usize::from(member == 0);
-        let made = Subscription { channel, member, previous: NIL, next, next_owing: NIL, missed: None };
+        let made = Subscription {
+            channel,
+            member,
+            previous: NIL,
+            next,
+            previous_owing: NIL,
+            next_owing: NIL,
+            missed: None,
+        };
         match self.subscriptions.get_mut(subscription as usize) {
             Some(free) => *free = made,
             None => self.subscriptions.push(made),
@@ -186,7 +230,9 @@ impl Subscriptions {
     /// Ends the subscription to the channel. False: it was not held.
     pub(crate) fn remove(&mut self, connection: u32, channel: u32) -> bool {
         let Some(subscription) = self.find(connection, channel) else { return false };
-        self.unlink_owing(connection, subscription);
+        if self.owes_or_lags(subscription) {
+            self.unlink(connection, subscription);
+        }
         let Subscription { previous, next, .. } = self.subscriptions[subscription as usize];
         if previous == NIL {
             self.heads[connection as usize].all = next;
@@ -206,6 +252,7 @@ impl Subscriptions {
         let mut at = heads.all;
         heads.all = NIL;
         heads.owing = NIL;
+        heads.lagged = NIL;
         while at != NIL {
             let Subscription { channel, next, .. } = self.subscriptions[at as usize];
             self.free_one(connection, at);
@@ -246,9 +293,12 @@ impl Subscriptions {
             member.cursor = sequence;
             channel.owing += 1;
             let heads = &mut self.heads[member.connection as usize];
-            subscription.next_owing = std::mem::replace(&mut heads.owing, member.subscription);
-            if subscription.next_owing == NIL {
+            let next = std::mem::replace(&mut heads.owing, member.subscription);
+            (subscription.previous_owing, subscription.next_owing) = (NIL, next);
+            if next == NIL {
                 on(member.connection);
+            } else {
+                self.subscriptions[next as usize].previous_owing = member.subscription;
             }
         }
     }
@@ -283,51 +333,53 @@ impl Subscriptions {
     /// Takes the caught-up subscriptions off the connection's owing list; gives the oldest sequence still owed.
     pub(crate) fn settle(&mut self, connection: u32) -> u64 {
         let Some(heads) = self.heads.get(connection as usize) else { return NONE };
-        let (mut at, mut kept, mut oldest) = (heads.owing, NIL, NONE);
+        let (mut at, mut oldest) = (heads.owing, NONE);
         while at != NIL {
             let next = self.subscriptions[at as usize].next_owing;
             let cursor = self.cursor(at);
-            if cursor != NONE {
-                oldest = oldest.min(cursor);
-                self.subscriptions[at as usize].next_owing = kept;
-                kept = at;
+            if cursor == NONE {
+                self.unlink(connection, at);
             }
+            oldest = oldest.min(cursor);
             at = next;
         }
-        self.heads[connection as usize].owing = kept;
         oldest
     }
 
-    /// A subscription lags: it owes nothing, stops nowhere, and keeps what it missed.
+    /// A subscription lags: it owes nothing, stops nowhere, and keeps what it missed. Nothing of its connection is between an
+    /// [`Self::advance`] and the [`Self::settle`] behind it.
     pub(crate) fn lag(&mut self, connection: u32, subscription: u32, missed: Missed) {
         if self.cursor(subscription) != NONE {
             self.advance(subscription, NONE);
+            self.unlink(connection, subscription);
         }
         self.stops.remove(connection, subscription);
-        let before = self.subscriptions[subscription as usize].missed.replace(Box::new(missed));
-        assert!(before.is_none(), "a lagged subscription owes nothing");
-        self.heads[connection as usize].lagged += 1;
+        let next = std::mem::replace(&mut self.heads[connection as usize].lagged, subscription);
+        if next != NIL {
+            self.subscriptions[next as usize].previous_owing = subscription;
+        }
+        let lagging = &mut self.subscriptions[subscription as usize];
+        (lagging.previous_owing, lagging.next_owing) = (NIL, next);
+        let before = lagging.missed.replace(Box::new(missed));
+        assert!(before.is_none(), "a subscription lags once");
     }
 
     /// Some subscription of the connection lags.
     pub(crate) fn lags(&self, connection: u32) -> bool {
-        self.heads.get(connection as usize).is_some_and(|heads| heads.lagged > 0)
+        self.heads.get(connection as usize).is_some_and(|heads| heads.lagged != NIL)
     }
 
-    /// The connection's lagged subscriptions are caught up from now on; `on` gets each one's channel and what it missed.
-    pub(crate) fn recover(&mut self, connection: u32, mut on: impl FnMut(u32, Missed)) {
-        let Some(heads) = self.heads.get_mut(connection as usize).filter(|heads| heads.lagged > 0) else {
-            return;
-        };
-        heads.lagged = 0;
-        let mut at = heads.all;
-        while at != NIL {
-            let subscription = &mut self.subscriptions[at as usize];
-            at = subscription.next;
-            if let Some(missed) = subscription.missed.take() {
-                on(subscription.channel, *missed);
-            }
-        }
+    /// Some subscription of the connection has yet to be told what it missed: what is said of the present is not true of it.
+    pub(crate) fn awaits_notice(&self, connection: u32) -> bool {
+        self.lags(connection) || self.has_stops(connection)
+    }
+
+    /// One of the connection's lagged subscriptions is caught up from now on: its channel, and what it missed.
+    pub(crate) fn recover(&mut self, connection: u32) -> Option<(u32, Missed)> {
+        let lagged = self.heads.get(connection as usize)?.lagged;
+        let missed = self.subscriptions.get_mut(lagged as usize)?.missed.take()?;
+        self.unlink(connection, lagged);
+        Some((self.channel_of(lagged), *missed))
     }
 
     /// The channel got an entry of a source not seen before, or not for long: whoever lags there misses it from this offset on.
@@ -335,9 +387,9 @@ impl Subscriptions {
         let Some(channel) = self.channels.get(channel as usize) else { return };
         for member in &channel.members {
             if let Some(missed) = &mut self.subscriptions[member.subscription as usize].missed
-                && missed.iter().all(|&(known, _)| known != source)
+                && missed.iter().all(|(known, _)| known != source)
             {
-                missed.push((source, offset));
+                missed.add(source, offset);
             }
         }
     }
@@ -404,23 +456,25 @@ impl Subscriptions {
         self.channels_in_use
     }
 
-    /// Takes the subscription off its connection's owing list, if it owes.
-    fn unlink_owing(&mut self, connection: u32, subscription: u32) {
-        if self.cursor(subscription) == NONE {
-            return;
+    /// It stands in one of the two lists.
+    fn owes_or_lags(&self, subscription: u32) -> bool {
+        self.cursor(subscription) != NONE || self.subscriptions[subscription as usize].missed.is_some()
+    }
+
+    /// Takes the subscription off the list of owing or of lagged ones that it stands in.
+    fn unlink(&mut self, connection: u32, subscription: u32) {
+        let Subscription { previous_owing, next_owing, .. } = self.subscriptions[subscription as usize];
+        if previous_owing != NIL {
+            self.subscriptions[previous_owing as usize].next_owing = next_owing;
+        } else {
+            let heads = &mut self.heads[connection as usize];
+            let head = if heads.owing == subscription { &mut heads.owing } else { &mut heads.lagged };
+            debug_assert_eq!(*head, subscription, "the first of a list is its head");
+            *head = next_owing;
         }
-        let next = self.subscriptions[subscription as usize].next_owing;
-        let heads = &mut self.heads[connection as usize];
-        if heads.owing == subscription {
-            heads.owing = next;
-            return;
+        if next_owing != NIL {
+            self.subscriptions[next_owing as usize].previous_owing = previous_owing;
         }
-        let first = heads.owing;
-        let before = self
-            .list(first, |subscription| subscription.next_owing)
-            .find(|&at| self.subscriptions[at as usize].next_owing == subscription)
-            .expect("an owing subscription stands in its connection's list");
-        self.subscriptions[before as usize].next_owing = next;
     }
 
     /// Takes the subscription out of its channel and frees it; the connection's lists are the caller's.
@@ -437,7 +491,7 @@ impl Subscriptions {
         self.stops.remove(connection, subscription);
         let heads = &mut self.heads[connection as usize];
         heads.count -= 1;
-        heads.lagged -= u32::from(self.subscriptions[subscription as usize].missed.take().is_some());
+        self.subscriptions[subscription as usize].missed = None;
         self.subscriptions[subscription as usize].member = NIL;
         self.free.push(subscription);
     }
@@ -580,13 +634,16 @@ mod tests {
                         let first = real.owing(connection).next();
                         if let Some((_, at)) = first {
                             let channel = real.channel_of(at);
-                            real.lag(connection, at, vec![(0, 1)]);
+                            real.lag(connection, at, Missed::from_iter([(0, 1)]));
                             model.insert((connection, channel), Owed::Lagged);
                         }
                     }
                     Step::Recover(connection) => {
                         let mut recovered = BTreeSet::new();
-                        real.recover(connection, |channel, _| assert!(recovered.insert(channel)));
+                        while let Some((channel, missed)) = real.recover(connection) {
+                            prop_assert_eq!(missed.iter().collect::<Vec<_>>(), [(0, 1)]);
+                            prop_assert!(recovered.insert(channel));
+                        }
                         for (key, owed) in &mut model {
                             if key.0 == connection && *owed == Owed::Lagged {
                                 prop_assert!(recovered.remove(&key.1));

@@ -157,3 +157,44 @@ fn the_end_of_a_client_that_is_not_read_is_seen() {
     assert!(client.peer.is_closed(), "{heard:?}");
     assert_eq!(world.metrics.connections.get(), 0);
 }
+
+/// What blocked connections owe below a floor is dealt with in bounded parts, however it is spread over them; and coming
+/// back, each is told in parts as well.
+#[test]
+fn a_crowd_that_lags_is_dealt_with_in_parts() {
+    let mut world = World::new(&Plan::with(|limits| limits.channels_per_connection = 500));
+    let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
+    let mut crowd: Vec<Client> = (0..12).map(|_| world.connect()).collect();
+    for client in &mut crowd {
+        for names in names.chunks(250) {
+            client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+    world.turns(20);
+    for client in &mut crowd {
+        assert_eq!(client.objects().len(), 2);
+        client.peer.set_window(0);
+    }
+    let value = "1".repeat(300);
+    for round in 0..20 {
+        for number in 0..500 {
+            world.produce(Some(&format!("c{number}")), &value);
+        }
+        world.turns(2);
+        assert!(world.metrics.connections.get() == 12, "round {round}");
+    }
+    assert_eq!(world.metrics.lagged.get(), 12 * 500);
+    assert!(world.lagged_in_a_turn <= 1_024, "{} in one turn", world.lagged_in_a_turn);
+
+    for client in &mut crowd {
+        client.peer.set_window(1 << 20);
+    }
+    let mut gaps = 0;
+    for _ in 0..400 {
+        world.turn();
+        assert!(world.shard.report().own_bytes <= 12 * 5_000, "{:?}", world.shard.report());
+        let objects = crowd.iter_mut().flat_map(Client::objects);
+        gaps += objects.filter(|object| object["type"] == "gap").count();
+    }
+    assert_eq!(gaps, 12 * 500);
+}

@@ -73,6 +73,8 @@ pub(crate) struct World {
     now: Now,
     /// Offset of the next record.
     pub(crate) next: i64,
+    /// Subscriptions that came to lag in one turn, at most.
+    pub(crate) lagged_in_a_turn: u64,
 }
 
 impl World {
@@ -115,7 +117,19 @@ impl World {
             Bus::new(writer, &[route], &plan.limits, links, questions, catalog, Arc::clone(&ingest));
         let topic = bus.add_topic("t", epoch());
         assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
-        Self { shard, bus, metrics, ingest, load, answers: true, net, inbox, now, next: 0 }
+        Self {
+            shard,
+            bus,
+            metrics,
+            ingest,
+            load,
+            answers: true,
+            net,
+            inbox,
+            now,
+            next: 0,
+            lagged_in_a_turn: 0,
+        }
     }
 
     /// A millisecond passes, and everybody has a turn.
@@ -140,8 +154,9 @@ impl World {
 
     /// The shard alone has a turn, in no time.
     pub(crate) fn shard_turn(&mut self) {
-        let now = self.now;
+        let (now, before) = (self.now, self.metrics.lagged.get());
         self.shard.tick(|| now, Wait::No).unwrap();
+        self.lagged_in_a_turn = self.lagged_in_a_turn.max(self.metrics.lagged.get() - before);
     }
 
     /// So much time passes, a tenth of a second at a time; `each` is what the clients do meanwhile.
