@@ -3,13 +3,10 @@
 //! Ingest stores a new catalog before it publishes the first entry that needs it; shards load it when they build acks and
 //! notices. A topic that is re-created gets a new [`Topic`] with new sources, so a position never mixes two lives.
 
-use std::{num::NonZeroU8, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use proto::{
-    native::reply::GapReason,
-    position::{Epoch, Position, Vector},
-};
+use proto::position::{Epoch, Position, Vector};
 
 /// Number of a [`Source`] in the catalog; what entries carry.
 pub type SourceNumber = u32;
@@ -65,29 +62,6 @@ pub struct Topic {
     /// A later life has taken its place.
     pub retired: bool,
 }
-
-/// How index entries tell the reason of a gap.
-#[must_use]
-pub fn gap_code(reason: GapReason) -> NonZeroU8 {
-    let number = GAP_REASONS.iter().position(|&known| known == reason).unwrap_or(0);
-    u8::try_from(number + 1).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN)
-}
-
-/// The reason that an index entry tells.
-#[must_use]
-pub fn gap_reason(code: NonZeroU8) -> GapReason {
-    GAP_REASONS[usize::from(code.get()) - 1]
-}
-
-/// By code, less one.
-const GAP_REASONS: [GapReason; 6] = [
-    GapReason::Slow,
-    GapReason::Retention,
-    GapReason::Conflated,
-    GapReason::Reset,
-    GapReason::Oversized,
-    GapReason::Unreadable,
-];
 
 /// All sources and topics this process has read.
 #[derive(Debug, Clone, Default)]
@@ -153,16 +127,4 @@ impl Catalog {
 /// The next offset of a source among these; negative: unknown.
 fn known(source: SourceNumber, next_offsets: &[i64]) -> i64 {
     next_offsets.get(source as usize).copied().unwrap_or(-1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_survives_an_entry() {
-        for reason in GAP_REASONS {
-            assert_eq!(gap_reason(gap_code(reason)), reason);
-        }
-    }
 }

@@ -16,7 +16,7 @@ use super::{
     tally::{Odd, Tally},
 };
 use crate::{
-    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber, gap_code},
+    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
     config::{Limits, Oversized, Route},
     mail::{Answer, DataState, Grant, PartitionState, Question, Refused, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
@@ -468,8 +468,8 @@ impl<D> Bus<D> {
     fn append_gap(&mut self, bounds: Bounds, reason: GapReason, is_part: bool) -> Result<(), Full> {
         self.sources.show();
         let Bounds { source, from, to } = bounds;
-        let gap = Gap { source, from, to, reason: gap_code(reason) };
-        self.slab.append_gap(gap, is_part, self.now_ns)?;
+        let gap = Gap { source, from, to, reason: reason.code() };
+        self.slab.append_gap(gap, if is_part { from } else { to + 1 }, self.now_ns)?;
         self.log.push_back(NO_CHANNEL);
         if !is_part {
             let state = self.sources.source_mut(source);

@@ -146,10 +146,10 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Acknowledges the request whose answers are all there. Not while the connection has yet to be told what it missed: what
-    /// is acknowledged is true of the present, where it is not yet.
+    /// Acknowledges the request whose answers are all there. Not while the connection lags or a gap is yet to be told: what is acknowledged is true
+    /// of the present, where it is not yet.
     pub(super) fn complete(&mut self, key: Key) {
-        if self.subscriptions.awaits_notice(key.index()) {
+        if self.is_behind(key.index()) {
             return;
         }
         let Some(client) = self.connections.get_mut(key) else { return };
@@ -194,9 +194,9 @@ impl<R: Ring> Shard<R> {
         let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
-            let stands = self.subscriptions.cursor(held).min(self.subscriptions.stop_of(held));
-            if stands != super::links::NONE {
-                begins = self.positions_at(stands, &its_topics, None);
+            let cursor = self.subscriptions.cursor(held);
+            if cursor != super::links::NONE {
+                begins = self.positions_at(cursor, &its_topics, None);
             }
         } else if self.subscriptions.count(connection) < self.settings.limits.channels_per_connection {
             self.subscriptions.add(connection, channel);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use proto::native::request::ErrorCode;
 use ring::{Key, Slot};
 
-use super::inbound::{Bucket, Inbound};
+use super::{
+    gaps::Untold,
+    inbound::{Bucket, Inbound},
+};
 use crate::{mail::Reservation, slab::Block};
 
 /// Where a connection is in its life. Each phase is left only towards a later one.
@@ -177,6 +180,8 @@ pub(crate) struct Connection {
     pub(crate) sent: u32,
     /// Something was received since the last keep-alive turn.
     pub(crate) heard: bool,
+    /// A gap of a topic that it is to be told of.
+    pub(crate) untold: Option<Untold>,
     /// What it has sent and we have not worked off.
     pub(crate) inbound: Inbound,
     /// What it holds, as the shard's sum has it.

@@ -106,7 +106,7 @@ impl<R: Ring> Shard<R> {
         } else if client.phase == Phase::Closing && !client.finished {
             client.finished = true;
             self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
-        } else if client.phase == Phase::Open && !self.subscriptions.awaits_notice(connection) {
+        } else if client.phase == Phase::Open && !self.is_behind(connection) {
             self.complete(key);
             self.resume(key, Stop::Unread);
         }

@@ -6,7 +6,6 @@ use ring::Ring;
 
 use super::{
     Shard,
-    links::NONE,
     pump::{BATCH, Standing},
     subscriptions::Missed,
 };
@@ -33,8 +32,9 @@ impl<R: Ring> Shard<R> {
             return self.flush_batch();
         }
         if self.clear_lists(floor) {
-            self.notices.forget_below(floor);
             self.reader.acknowledge(floor);
+            let passed = self.gaps.partition_point(|noted| noted.sequence < floor);
+            self.gaps.drain(..passed);
         }
     }
 
@@ -53,7 +53,7 @@ impl<R: Ring> Shard<R> {
                             self.flush_batch();
                             return false;
                         }
-                        left -= self.lag(connection, floor, left);
+                        left = left.saturating_sub(self.lag(connection, floor, left));
                     }
                     Standing::None | Standing::First | Standing::Second => {
                         self.pump.lists.remove(connection);
@@ -77,33 +77,31 @@ impl<R: Ring> Shard<R> {
     /// many now; how many it were.
     fn lag(&mut self, connection: u32, floor: u64, most: usize) -> usize {
         let owing = self.subscriptions.owing(connection);
-        let mut passed: Vec<_> = owing.filter(|&(cursor, _)| cursor < floor).take(most).collect();
-        if self.subscriptions.has_stops(connection) {
-            let stopped = self.subscriptions.stopped(connection).into_iter().filter(|&(_, at)| at < floor);
-            // Those that owe nothing below, but have yet to be told of a gap there.
-            let behind = stopped.map(|(at, _)| (self.subscriptions.cursor(at), at));
-            let left = most - passed.len();
-            passed.extend(behind.filter(|&(cursor, _)| cursor >= floor).take(left).collect::<Vec<_>>());
-        }
+        let passed: Vec<_> = owing.filter(|&(cursor, _)| cursor < floor).take(most).collect();
         for &(cursor, subscription) in &passed {
-            let channel = self.subscriptions.channel_of(subscription);
-            let mut missed =
-                if cursor == NONE { Missed::default() } else { self.missed_from(cursor, channel) };
-            self.add_gaps(&mut missed, subscription);
+            let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
         }
+        let mut lagged = passed.len();
+        let untold = self.connections.at(connection).and_then(|client| client.untold);
+        if lagged < most && untold.is_some_and(|untold| lagged > 0 || untold.sequence < floor) {
+            lagged += self.fold_gaps(connection);
+        }
         self.stand(connection);
-        passed.len()
+        lagged
     }
 
-    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on.
-    fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
-        let mut sources = self.links.sources(channel);
-        if let (Some(source), None) = (sources.next(), sources.next()) {
+    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on, which may be the reading place.
+    pub(super) fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
+        let floor = self.reader.floor();
+        let mut sources = self.links.sources(channel, floor);
+        if let (Some(source), None) = (sources.next(), sources.next())
+            && cursor < self.links.read()
+        {
             return Missed::from_iter([(source, self.reader.entry(cursor).offset)]);
         }
-        let sources: Vec<u32> = self.links.sources(channel).collect();
+        let sources: Vec<u32> = self.links.sources(channel, floor).collect();
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(cursor, &mut next_offsets);
         let catalog = self.catalog.load();
@@ -125,6 +123,10 @@ impl<R: Ring> Shard<R> {
     /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live. One subscription after
     /// the other while its own bytes are below their limit; the rest go on lagging, up to the next flush.
     pub(super) fn go_live(&mut self, connection: u32) {
+        if self.stands_in_a_cut() {
+            return;
+        }
+        self.fold_gaps(connection);
         let limit = self.settings.limits.own_bytes;
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);

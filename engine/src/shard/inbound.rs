@@ -39,7 +39,8 @@ const REST_OF_SECOND: u64 = 8;
 pub(crate) enum Stop {
     /// A subscribe request waits for ingest.
     Answer,
-    /// It has yet to take what it was sent: its own bytes are above their limit, or it lags.
+    /// It has yet to take what it was sent: its own bytes are above their limit, it lags, or a
+    /// gap is yet to be told.
     Unread,
     /// It has no tokens; a timer is armed.
     Tokens,
@@ -356,7 +357,7 @@ impl<R: Ring> Shard<R> {
     fn is_unread(&self, key: Key) -> bool {
         let limit = self.settings.limits.own_bytes;
         let over = self.connections.at(key.index()).is_some_and(|client| client.own_answers() > limit);
-        over || self.subscriptions.awaits_notice(key.index())
+        over || self.is_behind(key.index())
     }
 
     /// Takes tokens for what the client sent.

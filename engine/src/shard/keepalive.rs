@@ -55,7 +55,7 @@ impl<R: Ring> Shard<R> {
         if blocked
             || self.subscriptions.count(connection) == 0
             || self.subscriptions.owes(connection)
-            || self.subscriptions.awaits_notice(connection)
+            || self.is_behind(connection)
         {
             return false;
         }

@@ -90,6 +90,7 @@ impl<R: Ring> Shard<R> {
             blocked_timer: false,
             sent: 0,
             heard: false,
+            untold: None,
             inbound: Inbound::default(),
             counted: 0,
             own: Own::default(),
@@ -229,13 +230,16 @@ impl<R: Ring> Shard<R> {
     fn assert_unattached(&self, connection: u32) {
         assert_eq!(self.subscriptions.count(connection), 0, "place {connection} holds subscriptions");
         assert!(!self.subscriptions.owes(connection), "place {connection} owes");
-        assert!(!self.subscriptions.awaits_notice(connection), "place {connection} lags, or stops at a gap");
+        assert!(!self.subscriptions.lags(connection), "place {connection} lags");
         assert!(self.pump.is_unknown(connection), "place {connection} stands in a line or in a list");
     }
 
     /// Ends all that the connection holds or waits for.
     fn leave_channels(&mut self, key: Key) {
         self.drop_pending(key);
+        if let Some(client) = self.connections.get_mut(key) {
+            client.untold = None;
+        }
         let mut left = Vec::new();
         self.subscriptions.remove_all(key.index(), |channel| left.push(channel));
         left.into_iter().for_each(|channel| self.give_back_if_unused(channel));

@@ -110,9 +110,11 @@ impl Links {
         (newest != NONE && newest >= begun.first).then_some((begun.source, begun.offset))
     }
 
-    /// The sources that the channel's entries came from, at least all that somebody may be owed.
-    pub(crate) fn sources(&self, channel: u32) -> impl Iterator<Item = u32> + '_ {
-        let chain = self.chains.get(channel as usize);
+    /// The sources that the channel's entries came from, at least all that somebody may be owed. What a channel's newest
+    /// entry below the floor leaves is of nobody's concern, and may be of another channel that had the number.
+    pub(crate) fn sources(&self, channel: u32, floor: u64) -> impl Iterator<Item = u32> + '_ {
+        let alive = |chain: &&Chain| chain.newest != NONE && chain.newest >= floor;
+        let chain = self.chains.get(channel as usize).filter(alive);
         let first = chain.map(|chain| chain.source).filter(|&source| source != u32::MAX);
         first.into_iter().chain(chain.into_iter().flat_map(|chain| chain.more_sources.iter().copied()))
     }
@@ -157,7 +159,8 @@ mod tests {
         assert_eq!(links.next(0), Some(2));
         assert_eq!(links.next(2), None, "entry 2 was below the floor when entry 4 came");
         assert_eq!(links.next(3), None);
-        assert_eq!(links.sources(3).collect::<Vec<_>>(), [1], "and so was source 0");
-        assert_eq!(links.sources(4).count(), 0);
+        assert_eq!(links.sources(3, 3).collect::<Vec<_>>(), [1], "and so was source 0");
+        assert_eq!(links.sources(3, 5).count(), 0, "all is below the floor");
+        assert_eq!(links.sources(4, 3).count(), 0);
     }
 }

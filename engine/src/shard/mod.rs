@@ -15,6 +15,7 @@ mod commands;
 mod connection;
 mod events;
 mod floor;
+mod gaps;
 mod inbound;
 mod inbox;
 mod keepalive;
@@ -22,7 +23,6 @@ mod lifecycle;
 mod links;
 mod lists;
 mod names;
-mod notices;
 mod plan;
 mod pump;
 mod run;
@@ -39,10 +39,10 @@ use std::{
 use ring::{Completion, Key, Op, Ring};
 
 use self::{
+    gaps::Gaps,
     lifecycle::Drain,
     links::Links,
     names::Names,
-    notices::Notices,
     pump::Pump,
     subscriptions::Subscriptions,
     table::Table,
@@ -142,8 +142,9 @@ pub struct Shard<R: Ring> {
     connections: Table,
     subscriptions: Subscriptions,
     links: Links,
+    /// Gaps of whole topics that may still be untold to somebody.
+    gaps: Gaps,
     names: Names,
-    notices: Notices,
     pump: Pump,
     wheel: Wheel,
 
@@ -197,8 +198,8 @@ impl<R: Ring> Shard<R> {
             links: Links::new(setup.settings.index_entries, read),
             reader: setup.reader,
             settings: setup.settings,
+            gaps: Gaps::new(),
             names: Names::default(),
-            notices: Notices::default(),
             pump: Pump::default(),
             wheel: Wheel::new(now.mono_ms()),
             now,

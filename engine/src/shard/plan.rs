@@ -8,6 +8,7 @@ use ring::{Ring, Send, Slot};
 use super::{
     Shard,
     connection::Connection,
+    links::NONE,
     pump::{BATCH, Pump},
 };
 use crate::slab::{Frame, NATIVE, Reader};
@@ -56,13 +57,11 @@ impl<R: Ring> Shard<R> {
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
-        // Nearly nobody has: what there is to ask then is asked in there.
-        let stops = self.subscriptions.has_stops(connection);
-        if stops {
-            self.write_notices(connection);
+        if self.connections.at(connection).is_some_and(|client| client.untold.is_some()) {
+            self.tell_gaps(connection);
         }
         let Some(client) = self.connections.at(connection) else { return };
-        let slot = client.slot;
+        let (slot, stop) = (client.slot, client.untold.map_or(NONE, |untold| untold.sequence));
         let steps = self.pump.steps.len();
         if client.own.block.is_some() {
             let what = What::TornBlock;
@@ -76,14 +75,14 @@ impl<R: Ring> Shard<R> {
         arena.extend_from_slice(&all_own[..own]);
         heap.clear();
         if own == all_own.len() {
-            let owing = self.subscriptions.owing(connection);
-            let owing = owing.filter(|&(cursor, at)| !stops || cursor < self.subscriptions.stop_of(at));
-            heap.extend(owing.map(Reverse));
+            heap.extend(self.subscriptions.owing(connection).map(Reverse));
         }
         let mut gather =
             Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
         let mut block = None;
-        while let Some(Reverse((sequence, subscription))) = heap.pop() {
+        while let Some(Reverse((sequence, subscription))) = heap.pop()
+            && sequence < stop
+        {
             let frame = match self.reader.bytes(sequence, NATIVE) {
                 Frame::Region(bytes) => bytes,
                 Frame::Block(bytes) if gather.total == 0 => {
@@ -98,9 +97,7 @@ impl<R: Ring> Shard<R> {
             }
             gather.add(sequence, frame);
             all_steps.push(Step { subscription, sequence, end: gather.total });
-            if let Some(next) = self.links.next(sequence)
-                && (!stops || next < self.subscriptions.stop_of(subscription))
-            {
+            if let Some(next) = self.links.next(sequence) {
                 heap.push(Reverse((next, subscription)));
             }
         }

@@ -93,6 +93,14 @@ impl Pump {
         }
     }
 
+    /// A connection that is flushed later owes something in this eighth: from now on a floor has to deal with it. One that
+    /// stands in a list owed something older before.
+    pub(super) fn list(&mut self, connection: u32, eighth: u32) {
+        if !self.lists.has(connection) {
+            self.lists.insert(connection, eighth);
+        }
+    }
+
     /// The connection stands in no line and no list.
     pub(super) fn is_unknown(&self, connection: u32) -> bool {
         self.standing(connection) == Standing::None && !self.lists.has(connection)
@@ -313,11 +321,8 @@ impl<R: Ring> Shard<R> {
         if client.phase > Phase::Closing {
             return;
         }
-        let mut oldest = self.subscriptions.settle(connection);
-        if self.subscriptions.has_stops(connection) {
-            oldest =
-                self.subscriptions.stopped(connection).iter().fold(oldest, |oldest, &(_, at)| oldest.min(at));
-        }
+        let untold = client.untold.map_or(NONE, |untold| untold.sequence);
+        let oldest = self.subscriptions.settle(connection).min(untold);
         if oldest != NONE {
             let eighth = self.reader.entry(oldest).eighth;
             self.pump.lists.insert(connection, eighth);

@@ -103,42 +103,6 @@ struct Subscription {
 
 const _: () = assert!(size_of::<Subscription>() == 32);
 
-/// Where subscriptions stop: in front of a gap of their topic whose notice they have yet to get. Few and seldom, so they
-/// stand beside the subscriptions and cost those nothing.
-#[derive(Debug, Default)]
-struct Stops {
-    by_subscription: HashMap<u32, u64, RandomState>,
-    /// How many of a connection's subscriptions have one.
-    by_connection: HashMap<u32, u32, RandomState>,
-}
-
-impl Stops {
-    /// True: it is the connection's first.
-    fn insert(&mut self, connection: u32, subscription: u32, sequence: u64) -> bool {
-        if self.by_subscription.insert(subscription, sequence).is_some() {
-            return false;
-        }
-        let count = self.by_connection.entry(connection).or_default();
-        *count += 1;
-        *count == 1
-    }
-
-    fn remove(&mut self, connection: u32, subscription: u32) {
-        if self.by_subscription.remove(&subscription).is_none() {
-            return;
-        }
-        let count = self.by_connection.get_mut(&connection).expect("counted");
-        *count -= 1;
-        if *count == 0 {
-            self.by_connection.remove(&connection);
-        }
-        if self.by_subscription.is_empty() {
-            // A gap of a large topic leaves large tables behind.
-            *self = Self::default();
-        }
-    }
-}
-
 /// Heads of a connection's lists, kept apart from the connection so that marking stays in few cache lines.
 #[derive(Debug, Clone, Copy)]
 struct Heads {
@@ -161,7 +125,6 @@ pub(crate) struct Subscriptions {
     heads: Vec<Heads>,
     by_pair: HashMap<(u32, u32), u32, RandomState>,
     channels_in_use: usize,
-    stops: Stops,
 }
 
 impl Subscriptions {
@@ -267,6 +230,25 @@ impl Subscriptions {
         self.list(first, |subscription| subscription.next).map(|at| self.subscriptions[at as usize].channel)
     }
 
+    /// The connection's subscriptions and their channels, from this one on; [`NIL`]: from the first.
+    pub(crate) fn held_from(&self, connection: u32, from: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let all = || self.heads.get(connection as usize).map_or(NIL, |heads| heads.all);
+        let first = if from == NIL { all() } else { from };
+        let list = self.list(first, |subscription| subscription.next);
+        list.map(|at| (at, self.subscriptions[at as usize].channel))
+    }
+
+    /// Numbers of channels are below it.
+    pub(crate) fn channel_count(&self) -> u32 {
+        index(self.channels.len())
+    }
+
+    /// Connection and subscription of the channel's member in this place.
+    pub(crate) fn member(&self, channel: u32, place: usize) -> Option<(u32, u32)> {
+        let member = self.channels[channel as usize].members.get(place)?;
+        Some((member.connection, member.subscription))
+    }
+
     /// Notes that the channel has a new entry. True: it has subscribers, and is to be marked once.
     pub(crate) fn touch(&mut self, channel: u32) -> bool {
         let Some(channel) = self.channels.get_mut(channel as usize) else { return false };
@@ -346,14 +328,18 @@ impl Subscriptions {
         oldest
     }
 
-    /// A subscription lags: it owes nothing, stops nowhere, and keeps what it missed. Nothing of its connection is between an
+    /// The oldest sequence that the connection is owed, or [`NONE`].
+    pub(crate) fn oldest(&self, connection: u32) -> u64 {
+        self.owing(connection).map(|(cursor, _)| cursor).min().unwrap_or(NONE)
+    }
+
+    /// A subscription lags: it owes nothing, and keeps what it missed. Nothing of its connection is between an
     /// [`Self::advance`] and the [`Self::settle`] behind it.
     pub(crate) fn lag(&mut self, connection: u32, subscription: u32, missed: Missed) {
         if self.cursor(subscription) != NONE {
             self.advance(subscription, NONE);
             self.unlink(connection, subscription);
         }
-        self.stops.remove(connection, subscription);
         let next = std::mem::replace(&mut self.heads[connection as usize].lagged, subscription);
         if next != NIL {
             self.subscriptions[next as usize].previous_owing = subscription;
@@ -369,17 +355,17 @@ impl Subscriptions {
         self.heads.get(connection as usize).is_some_and(|heads| heads.lagged != NIL)
     }
 
-    /// Some subscription of the connection has yet to be told what it missed: what is said of the present is not true of it.
-    pub(crate) fn awaits_notice(&self, connection: u32) -> bool {
-        self.lags(connection) || self.has_stops(connection)
-    }
-
     /// One of the connection's lagged subscriptions is caught up from now on: its channel, and what it missed.
     pub(crate) fn recover(&mut self, connection: u32) -> Option<(u32, Missed)> {
         let lagged = self.heads.get(connection as usize)?.lagged;
         let missed = self.subscriptions.get_mut(lagged as usize)?.missed.take()?;
         self.unlink(connection, lagged);
         Some((self.channel_of(lagged), *missed))
+    }
+
+    /// What a lagged subscription missed.
+    pub(crate) fn missed_mut(&mut self, subscription: u32) -> Option<&mut Missed> {
+        self.subscriptions[subscription as usize].missed.as_deref_mut()
     }
 
     /// The channel got an entry of a source not seen before, or not for long: whoever lags there misses it from this offset on.
@@ -391,58 +377,6 @@ impl Subscriptions {
             {
                 missed.add(source, offset);
             }
-        }
-    }
-
-    /// A gap of a topic stands at `sequence`: every subscription of the channels that `concerns` says stops in front of it,
-    /// unless it stops before. `on` gets each connection that owed nothing and stopped nowhere before; `lagged` what a lagged
-    /// one has missed.
-    pub(crate) fn stop(
-        &mut self,
-        sequence: u64,
-        concerns: impl Fn(&Channel) -> bool,
-        mut on: impl FnMut(u32),
-        mut lagged: impl FnMut(&mut Missed),
-    ) {
-        for channel in self.channels.iter().filter(|channel| !channel.members.is_empty() && concerns(channel))
-        {
-            for member in &channel.members {
-                let subscription = &mut self.subscriptions[member.subscription as usize];
-                if let Some(missed) = &mut subscription.missed {
-                    lagged(missed);
-                } else if !self.stops.by_subscription.contains_key(&member.subscription)
-                    && self.stops.insert(member.connection, member.subscription, sequence)
-                    && self.heads[member.connection as usize].owing == NIL
-                {
-                    on(member.connection);
-                }
-            }
-        }
-    }
-
-    /// Where the subscription stops; [`NONE`]: nowhere.
-    pub(crate) fn stop_of(&self, subscription: u32) -> u64 {
-        self.stops.by_subscription.get(&subscription).copied().unwrap_or(NONE)
-    }
-
-    /// Some subscription of the connection stops somewhere.
-    pub(crate) fn has_stops(&self, connection: u32) -> bool {
-        !self.stops.by_connection.is_empty() && self.stops.by_connection.contains_key(&connection)
-    }
-
-    /// The connection's subscriptions that stop somewhere, and where.
-    pub(crate) fn stopped(&self, connection: u32) -> Vec<(u32, u64)> {
-        let first = self.heads.get(connection as usize).map_or(NIL, |heads| heads.all);
-        let all = self.list(first, |subscription| subscription.next);
-        all.filter_map(|at| Some((at, *self.stops.by_subscription.get(&at)?))).collect()
-    }
-
-    /// The subscription has got its notice: it stops at `next` now; [`NONE`]: nowhere.
-    pub(crate) fn pass(&mut self, connection: u32, subscription: u32, next: u64) {
-        if next == NONE {
-            self.stops.remove(connection, subscription);
-        } else {
-            self.stops.insert(connection, subscription, next);
         }
     }
 
@@ -488,7 +422,6 @@ impl Subscriptions {
             self.subscriptions[moved.subscription as usize].member = member;
         }
         self.by_pair.remove(&(connection, channel));
-        self.stops.remove(connection, subscription);
         let heads = &mut self.heads[connection as usize];
         heads.count -= 1;
         self.subscriptions[subscription as usize].missed = None;

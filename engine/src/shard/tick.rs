@@ -110,16 +110,15 @@ impl<R: Ring> Shard<R> {
             tail += 1;
         }
         let mut touched = std::mem::take(&mut self.touched);
-        let floor = self.reader.floor();
+        let (floor, begin) = (self.reader.floor(), self.links.read());
         while self.links.read() < tail {
             let sequence = self.links.read();
             let entry = self.reader.entry(sequence);
             let new_source = self.links.follow(entry, floor);
             if entry.channel == crate::slab::NO_CHANNEL {
-                if let Some(gap) = entry.gap()
-                    && self.notices.note(sequence, gap, &self.catalog.load())
-                {
-                    touched.push((entry.channel, sequence));
+                if let Some(gap) = entry.gap() {
+                    let is_part = entry.is_part();
+                    self.note_gap(sequence, gap, is_part);
                 }
                 continue;
             }
@@ -130,19 +129,14 @@ impl<R: Ring> Shard<R> {
                 touched.push((entry.channel, sequence));
             }
         }
-        // In their order: the first line is by sequence.
+        self.mark_gaps(begin);
         for (channel, sequence) in touched.drain(..) {
-            if channel == crate::slab::NO_CHANNEL {
-                self.expand_gap(sequence);
-                continue;
-            }
             let eighth = self.reader.entry(sequence).eighth;
             let pump = &mut self.pump;
             self.subscriptions
                 .mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
         }
         self.touched = touched;
-        self.notices.are_expanded();
     }
 
     /// Puts the connection in line for a flush of its own bytes.
@@ -166,13 +160,12 @@ impl<R: Ring> Shard<R> {
 
 impl super::pump::Pump {
     /// The connection owes from `sequence` on, and owed nothing before.
-    pub(super) fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
+    fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
         debug_assert_ne!(sequence, NONE);
         match self.standing(connection) {
             Standing::None => self.queue(connection, sequence),
             Standing::First => {}
-            // Flushed later, when its turn or its socket comes: from now on a floor has to deal with it.
-            Standing::Second | Standing::Blocked => self.lists.insert(connection, eighth),
+            Standing::Second | Standing::Blocked => self.list(connection, eighth),
         }
     }
 }

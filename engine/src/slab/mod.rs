@@ -53,7 +53,7 @@ mod sync;
 mod tests;
 mod writer;
 
-use std::{num::NonZeroU8, sync::Arc};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -70,7 +70,7 @@ pub use self::{
 pub const FORMATS: usize = 1;
 /// The native JSON protocol's format.
 pub const NATIVE: usize = 0;
-/// Channel of entries without a frame: a partition moved, or a gap concerns all channels of a topic.
+/// Channel of entries without a frame: a partition moved, nothing to deliver.
 pub const NO_CHANNEL: u32 = u32::MAX;
 
 /// Sizes, checked by `Config::check`.
@@ -148,18 +148,18 @@ pub struct Entry {
     pub channel: u32,
     /// Source number (`catalog`).
     pub source: u32,
-    /// Kafka offset; of a gap the first one missing.
+    /// Kafka offset.
     pub offset: i64,
     /// The source's next offset behind this entry: one more, or the same where this is a part ([`Self::is_part`]).
     pub next_offset: i64,
-    /// Kafka timestamp, Unix ms; of a gap the last offset missing, see [`Self::gap`].
+    /// Kafka timestamp, Unix ms; of a gap ([`Self::gap`]), the last offset missing.
     pub ts_ms: i64,
     /// When ingest read it, ns of the monotonic clock.
     pub ingest_ns: u64,
+    /// Of a gap, why; 0: it is none.
+    gap_reason: u8,
     /// Running number of the eighth it lies in; floors are begins of eighths. Wraps.
     pub eighth: u32,
-    /// Why the offsets are missing, as whoever appends and reads understands it; 0: this is no gap.
-    gap_reason: u8,
     /// Place per format; length 0: none.
     pub frames: [Place; FORMATS],
 }
@@ -173,21 +173,22 @@ impl Entry {
         next_offset: 0,
         ts_ms: 0,
         ingest_ns: 0,
-        eighth: 0,
         gap_reason: 0,
+        eighth: 0,
         frames: [Place::NONE; FORMATS],
     };
 
-    fn new(meta: Meta, next_offset: i64, eighth: u32, frames: [Place; FORMATS]) -> Self {
+    fn new(meta: Meta, behind: Behind, eighth: u32, frames: [Place; FORMATS]) -> Self {
         let Meta { channel, source, offset, ts_ms, ingest_ns } = meta;
-        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, eighth, gap_reason: 0, frames }
+        let Behind { next_offset, gap_reason } = behind;
+        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, gap_reason, eighth, frames }
     }
 
-    /// The gap that the entry announces to all channels of its source's topic.
+    /// The gap of a whole topic that this entry stands for.
     #[must_use]
     pub fn gap(&self) -> Option<Gap> {
-        let reason = NonZeroU8::new(self.gap_reason)?;
-        Some(Gap { source: self.source, from: self.offset, to: self.ts_ms, reason })
+        let Self { source, offset: from, ts_ms: to, gap_reason: reason, .. } = *self;
+        (reason != 0).then_some(Gap { source, from, to, reason })
     }
 
     /// More entries of the same offsets follow, see [`Writer::append_part`].
@@ -197,22 +198,27 @@ impl Entry {
     }
 }
 
-/// Offsets of a source that will never come, for every channel of its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// See [`Entry::source`].
-    pub source: u32,
-    /// The first missing offset.
-    pub from: i64,
-    /// The last one, included.
-    pub to: i64,
-    /// Why, as whoever appends and reads understands it.
-    pub reason: NonZeroU8,
+const _: () = assert!(size_of::<Entry>() == 64);
+
+/// What an entry says beside its [`Meta`].
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    next_offset: i64,
+    gap_reason: u8,
 }
 
-// An entry is a line of the cache.
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Entry>() == 64);
+/// A gap in one partition, for every channel that its topic feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Source number (`catalog`).
+    pub source: u32,
+    /// First offset that is missing.
+    pub from: i64,
+    /// Last one, included.
+    pub to: i64,
+    /// Why, as a number of the wire format's; never 0.
+    pub reason: u8,
+}
 
 /// What the writer gives for an entry.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Bell, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes,
+    Behind, Bell, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes,
     eighths::{Eighths, Extent},
     index,
     log::Log,
@@ -74,7 +74,7 @@ impl Writer {
     /// # Panics
     /// When a frame has 4 GiB or more.
     pub fn append(&mut self, meta: Meta, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
-        self.append_entry(meta, meta.offset + 1, frames)
+        self.append_entry(meta, Behind { next_offset: meta.offset + 1, gap_reason: 0 }, frames)
     }
 
     /// As [`Self::append`], for an entry that is only a part of what happens at its offset: more entries of the source
@@ -84,32 +84,22 @@ impl Writer {
     /// # Errors
     /// As [`Self::append`] does.
     pub fn append_part(&mut self, meta: Meta, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
-        self.append_entry(meta, meta.offset, frames)
+        self.append_entry(meta, Behind { next_offset: meta.offset, gap_reason: 0 }, frames)
     }
 
-    /// Appends a gap, which has no frame: each reader makes its notices. `ingest_ns` as of [`Meta`]. A part
-    /// ([`Self::append_part`]) does not move its source behind the gap.
+    /// Appends a gap of a whole topic, without a frame. Its source goes on at `next_offset`, which is behind it; or, where
+    /// the log was cut, is its first offset: then it is a part, and what follows says how the partition goes on.
     ///
     /// # Errors
     /// As [`Self::append`] does.
-    pub fn append_gap(&mut self, gap: Gap, is_part: bool, ingest_ns: u64) -> Result<u64, Full> {
-        let Gap { source, from, to, reason } = gap;
-        let meta = Meta { channel: NO_CHANNEL, source, offset: from, ts_ms: to, ingest_ns };
-        let next_offset = if is_part { from } else { to + 1 };
-        self.append_reasoned(meta, next_offset, reason.get(), [&[]; FORMATS])
+    pub fn append_gap(&mut self, gap: Gap, next_offset: i64, ingest_ns: u64) -> Result<u64, Full> {
+        let Gap { source, from: offset, to: ts_ms, reason: gap_reason } = gap;
+        assert!(gap_reason != 0 && offset <= ts_ms, "a gap has a reason and an offset at least: {gap:?}");
+        let meta = Meta { channel: NO_CHANNEL, source, offset, ts_ms, ingest_ns };
+        self.append_entry(meta, Behind { next_offset, gap_reason }, [&[]; FORMATS])
     }
 
-    fn append_entry(&mut self, meta: Meta, next_offset: i64, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
-        self.append_reasoned(meta, next_offset, 0, frames)
-    }
-
-    fn append_reasoned(
-        &mut self,
-        meta: Meta,
-        next_offset: i64,
-        gap_reason: u8,
-        frames: [&[u8]; FORMATS],
-    ) -> Result<u64, Full> {
+    fn append_entry(&mut self, meta: Meta, behind: Behind, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
         let next = self.end_with(&frames);
         if !self.eighths.takes(&self.end, &next) {
             self.open_eighth()?;
@@ -121,8 +111,8 @@ impl Writer {
         for (format, frame) in frames.into_iter().enumerate() {
             places[format] = self.put(sequence, format, frame, &next);
         }
-        index::note(&mut self.next_offsets, meta.source, next_offset);
-        let entry = Entry { gap_reason, ..Entry::new(meta, next_offset, self.eighths.number(), places) };
+        index::note(&mut self.next_offsets, meta.source, behind.next_offset);
+        let entry = Entry::new(meta, behind, self.eighths.number(), places);
         // SAFETY: the writer, and what is overwritten was given back: an open eighth takes the entry.
         unsafe { self.log.index.write(sequence, entry, &self.next_offsets) };
         self.end = next;

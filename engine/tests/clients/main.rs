@@ -4,6 +4,7 @@
 
 mod explain;
 mod frames;
+mod gaps;
 mod hostile;
 mod records;
 mod requests;

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use engine::{
-    catalog::{Catalog, SharedCatalog, gap_reason},
+    catalog::{Catalog, SharedCatalog},
     clock::Now,
     config::{Config, From, Limits, Oversized, Route, SlabSizes},
     health::Health,
@@ -20,7 +20,11 @@ use engine::{
     slab::{Bell, Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
 use flume::{Receiver, Sender};
-use proto::{channel::Template, native::message::Payload, position};
+use proto::{
+    channel::Template,
+    native::{message::Payload, reply::GapReason},
+    position,
+};
 use serde_json::Value;
 
 /// A frame as a subscriber would see it.
@@ -311,7 +315,7 @@ fn seen(frame: &[u8]) -> Seen {
 fn seen_gap(gap: Gap, catalog: &Catalog) -> Seen {
     let (from, to) = (catalog.position(gap.source, gap.from), catalog.position(gap.source, gap.to));
     Seen {
-        kind: gap_reason(gap.reason).as_str().to_owned(),
+        kind: GapReason::from_code(gap.reason).unwrap().as_str().to_owned(),
         channel: "*".to_owned(),
         epoch: from.epoch.to_string(),
         partition: from.partition,

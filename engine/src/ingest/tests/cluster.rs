@@ -6,11 +6,11 @@ use std::{cell::RefCell, collections::BTreeMap, collections::VecDeque, rc::Rc, s
 use flume::{Receiver, Sender};
 use kafka::{Ask, At, BrokerEvent, Delivery, Error, Flow, Headers, Read, Topic, TopicError, TopicId, Wanted};
 
-use proto::position::Position;
+use proto::{native::reply::GapReason, position::Position};
 
 use super::{super::watcher::Watcher, SMALL, parse, route};
 use crate::{
-    catalog::{SharedCatalog, gap_reason},
+    catalog::SharedCatalog,
     config::{Config, From},
     health::Health,
     ingest::{Ingest, Rest, Setup, over},
@@ -272,7 +272,7 @@ impl World {
         let catalog = self.catalog.load();
         let told = |sequence| {
             if let Some(Gap { source, from, to, reason }) = self.reader.entry(sequence).gap() {
-                let reason = gap_reason(reason).as_str();
+                let reason = GapReason::from_code(reason).unwrap().as_str();
                 return Some(gap(reason, catalog.sources[source as usize].partition, from, to));
             }
             let frame = parse(self.reader.bytes(sequence, NATIVE).bytes())?;

@@ -3,7 +3,7 @@
 use proto::{native::reply::GapReason, position::Position};
 
 use super::{super::Bounds, *};
-use crate::catalog::{Start, gap_reason};
+use crate::catalog::Start;
 
 fn position(topic: &str, partition: u32, offset: i64) -> String {
     Position { epoch: Epoch::of("cluster", topic.as_bytes()), partition, offset }.to_string()
@@ -17,7 +17,7 @@ fn told(world: &mut World) -> Vec<(String, String, String)> {
             let catalog = catalog.load();
             let position = |offset| catalog.position(gap.source, offset).to_string();
             let about = format!("{}..{}", position(gap.from), position(gap.to));
-            return Some(words(gap_reason(gap.reason).as_str(), "*", &about));
+            return Some(words(GapReason::from_code(gap.reason).unwrap().as_str(), "*", &about));
         }
         let frame = frame?;
         let text = |field: &str| frame[field].as_str().unwrap_or_default().to_owned();

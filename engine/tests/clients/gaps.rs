@@ -1,0 +1,143 @@
+//! Gaps of a whole topic: everybody who holds a channel of it when its shard reads of it is told, in order, and nobody else.
+
+use engine::ingest::Bounds;
+use proto::native::reply::GapReason;
+use serde_json::{Value, json};
+
+use crate::world::{Plan, World, pos};
+
+/// Retention takes so many records that were not read.
+fn lose(world: &mut World, count: i64) -> (i64, i64) {
+    let (from, to) = (world.next, world.next + count - 1);
+    world.bus.gap(GapReason::Retention, vec![Bounds { source: 0, from, to }]);
+    world.next = to + 1;
+    (from, to)
+}
+
+fn gap(channel: &str, (from, to): (i64, i64), reason: &str) -> Value {
+    json!({"type": "gap", "channel": channel, "from": pos(from), "to": pos(to), "reason": reason})
+}
+
+#[test]
+fn a_gap_comes_between_the_messages_it_lies_between() {
+    let mut world = World::new(&Plan::default());
+    let mut client = world.subscriber(&["BTC.trade", "ETH.trade"]);
+    world.produce(Some("BTC"), "1");
+    let lost = lose(&mut world, 9);
+    world.produce(Some("BTC"), "2");
+    world.turns(3);
+    let objects = client.objects();
+    assert_eq!(objects.len(), 4, "{objects:?}");
+    assert_eq!((&objects[0]["pos"], &objects[3]["pos"]), (&json!(pos(0)), &json!(pos(10))));
+    for channel in ["BTC.trade", "ETH.trade"] {
+        assert!(objects[1..3].contains(&gap(channel, lost, "retention")), "{objects:?}");
+    }
+    // A heartbeat's position is behind it.
+    client.heartbeat(1);
+    world.turns(3);
+    assert_eq!(client.objects().len(), 2);
+}
+
+/// Ingest announces the gap, then answers the question; the shard subscribes before it reads of the gap, and acks positions in
+/// front of it.
+#[test]
+fn who_subscribes_around_a_gap_gets_its_notice() {
+    let mut world = World::new(&Plan::default());
+    world.produce(Some("BTC"), "1");
+    world.turns(2);
+    let mut client = world.connect();
+    client.subscribe(1, &["late.trade"]);
+    world.shard_turn();
+    let lost = lose(&mut world, 5);
+    world.turns(3);
+    let objects = client.objects();
+    assert_eq!(objects[0]["subscribed"], json!(["late.trade"]));
+    assert_eq!(objects[1..], [gap("late.trade", lost, "retention")], "{objects:?}");
+    // And who comes later is not told of what lies before its ack.
+    let mut later = world.subscriber(&["later.trade"]);
+    world.turns(3);
+    assert!(later.heard().is_empty());
+}
+
+/// A client whose socket is full is told when it takes bytes again, behind what it was owed before, and its requests wait.
+#[test]
+fn a_blocked_client_is_told_in_order_and_its_requests_wait() {
+    let mut world = World::new(&Plan::default());
+    let mut client = world.subscriber(&["BTC.trade", "ETH.trade"]);
+    client.peer.set_window(0);
+    world.produce(Some("BTC"), "1");
+    world.turns(2);
+    let lost = lose(&mut world, 5);
+    world.turns(2);
+    world.produce(Some("ETH"), "2");
+    client.text(r#"{"type":"unsubscribe","id":3,"data":{"channels":["ETH.trade"]}}"#);
+    client.subscribe(4, &["ETH.trade"]);
+    world.turns(5);
+    client.peer.set_window(1 << 20);
+    world.turns(10);
+    let objects = client.objects();
+    let kinds: Vec<_> = objects.iter().map(|object| object["type"].as_str().unwrap()).collect();
+    let expected = ["message", "gap", "gap", "message", "unsubscription_ack", "subscription_ack"];
+    assert_eq!(kinds, expected, "{objects:?}");
+    assert!(objects[1..3].contains(&gap("ETH.trade", lost, "retention")));
+}
+
+/// The slab goes round while the notice waits: the lag tells it, from where the gap began.
+#[test]
+fn who_lags_with_a_gap_untold_misses_none_of_it() {
+    let mut world = World::new(&Plan::default());
+    let mut quiet = world.subscriber(&["quiet.trade"]);
+    let mut client = world.subscriber(&["BTC.trade", "quiet.trade"]);
+    client.peer.set_window(0);
+    world.produce(Some("BTC"), "1");
+    world.turns(2);
+    let lost = lose(&mut world, 5);
+    world.turns(2);
+    let value = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..3_000 {
+        world.produce(Some("BTC"), &value);
+    }
+    world.turns(3);
+    assert_eq!(quiet.object(), gap("quiet.trade", lost, "retention"));
+    client.peer.set_window(1 << 20);
+    world.turns(10);
+    let last = world.next - 1;
+    let objects = client.objects();
+    assert!(objects.contains(&gap("BTC.trade", (0, last), "slow")), "{objects:?}");
+    assert!(objects.contains(&gap("quiet.trade", (lost.0, last), "slow")), "{objects:?}");
+    assert_eq!(objects.len(), 2);
+}
+
+/// Many channels of many connections: nobody is written more than its limit at once, and all are told.
+#[test]
+fn a_gap_is_told_in_parts() {
+    let mut world = World::new(&Plan::default());
+    let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
+    let mut crowd: Vec<_> = (0..8).map(|_| world.connect()).collect();
+    for client in &mut crowd {
+        for names in names.chunks(250) {
+            client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+    world.turns(20);
+    for client in &mut crowd {
+        assert_eq!(client.objects().len(), 2);
+        client.peer.set_window(0);
+    }
+    let tail = world.ingest.retention_gaps.get();
+    lose(&mut world, 5);
+    lose(&mut world, 5);
+    world.turns(5);
+    assert_eq!(world.ingest.retention_gaps.get() - tail, 2);
+    assert!(world.shard.report().own_bytes < 8 * 5_000, "{:?}", world.shard.report());
+    for client in &mut crowd {
+        client.peer.set_window(1 << 20);
+    }
+    let mut gaps = 0;
+    for _ in 0..400 {
+        world.turn();
+        assert!(world.shard.report().own_bytes < 8 * 5_000, "{:?}", world.shard.report());
+        gaps += crowd.iter_mut().map(|client| client.objects().len()).sum::<usize>();
+    }
+    assert_eq!(gaps, 8 * 500 * 2);
+}
