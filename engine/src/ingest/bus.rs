@@ -202,6 +202,18 @@ impl<D> Bus<D> {
         }
     }
 
+    /// The start of a source is found that was not known. Clients hold 0 for one that is read from its beginning: they are
+    /// told what of it is gone.
+    pub fn begin(&mut self, source: SourceNumber, start: i64) {
+        let state = self.sources.source(source);
+        if state.next == UNKNOWN && start > 0 && self.sources.is_from_start(source) {
+            self.sources.source_mut(source).first = start;
+            let bounds = Bounds { source, from: 0, to: start - 1 };
+            return self.gap(GapReason::Retention, vec![bounds]);
+        }
+        self.skip(source, start);
+    }
+
     /// What whoever drives the bus does with a partition, and its end where known: for those who ask.
     pub fn note(&mut self, source: SourceNumber, state: PartitionState, end: Option<i64>) {
         let noted = self.sources.source_mut(source);
@@ -225,9 +237,13 @@ impl<D> Bus<D> {
     pub fn retire(&mut self, topic: TopicNumber, bounds: &[(i64, i64)]) {
         let sources = self.sources.of_topic(topic).to_vec();
         let reset = |(partition, source): (usize, SourceNumber)| {
-            let next = self.next_offset(source);
+            // Clients hold 0 for one that was to be read from its beginning, even if nothing was ever read of it.
+            let next = match self.next_offset(source) {
+                UNKNOWN if self.sources.is_from_start(source) => 0,
+                next => next,
+            };
             let (from, end) = bounds.get(partition).copied().unwrap_or((next, UNKNOWN));
-            (next != UNKNOWN).then(|| Bounds { source, from, to: next.max(end - 1).max(from) })
+            (next != UNKNOWN).then(|| Bounds { source, from: from.max(0), to: next.max(end - 1).max(from) })
         };
         let bounds = sources.into_iter().enumerate().filter_map(reset).collect();
         self.gap(GapReason::Reset, bounds);

@@ -192,7 +192,7 @@ impl<D> Feed<D> {
         let source = self.bus.cut(source, offset);
         let part = self.known.part_mut(tag);
         part.source = source;
-        part.hole = None;
+        part.cut_at(offset);
     }
 
     fn stop_topic(&mut self, tag: u32, bytes: usize) {
@@ -242,6 +242,10 @@ impl<D> Feed<D> {
     }
 
     fn skipped(&mut self, tag: u32, text: &str) {
+        // While it is held it comes again, like its records.
+        if self.known.part(tag).state != PartitionState::Reading {
+            return;
+        }
         let next = self.bus.next_offset(self.known.part(tag).source);
         self.known.part_mut(tag).hole = Some(next);
         self.metrics.unreadable.add(1);
@@ -298,6 +302,7 @@ impl<D> Feed<D> {
         if is_read {
             let mark = self.marks.next();
             self.known.part_mut(tag).hold(mark);
+            self.known.part_mut(tag).hole = None;
             self.set_state(tag, PartitionState::Held);
             self.look = true;
         }

@@ -201,7 +201,7 @@ impl<R: Read, D> Ingest<R, D> {
             if let Some(start) = start {
                 info!(topic, partition, start, "reads a partition");
                 self.feed.known.part_mut(tag).leaderless = None;
-                self.feed.bus.skip(self.feed.known.part(tag).source, start);
+                self.feed.bus.begin(self.feed.known.part(tag).source, start);
                 self.begin(tag);
             } else {
                 self.feed.known.part_mut(tag).leaderless = Some("its leader does not answer");

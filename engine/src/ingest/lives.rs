@@ -121,6 +121,13 @@ impl Part {
         }
     }
 
+    /// Its log was cut: what comes from `at` on is yet to be confirmed.
+    pub(super) fn cut_at(&mut self, at: i64) {
+        self.hole = None;
+        self.confirmed = self.confirmed.min(at);
+        self.marked.iter_mut().for_each(|(_, next)| *next = at.min(*next));
+    }
+
     /// From where on what was read may be of another life, if nothing showed when that began.
     pub(super) fn confirmed(&self) -> i64 {
         self.confirmed

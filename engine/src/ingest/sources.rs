@@ -71,6 +71,11 @@ impl Sources {
         &mut self.sources[source as usize]
     }
 
+    /// It is read from its beginning.
+    pub(super) fn is_from_start(&self, source: SourceNumber) -> bool {
+        self.catalog.sources[source as usize].from_start
+    }
+
     pub(super) fn topic(&self, topic: TopicNumber) -> &TopicState {
         &self.topics[topic as usize]
     }

@@ -15,6 +15,8 @@ pub(super) struct Watched {
     pub(super) life: Option<Life>,
     /// The cluster has said once that it is not there: what is created later is read from its beginning.
     pub(super) was_absent: bool,
+    /// The look that is under way has seen that it is of the life that is known.
+    pub(super) is_seen: bool,
 }
 
 /// A life of a topic, as told to ingest.
@@ -60,7 +62,7 @@ pub(super) enum Verdict {
 
 impl Watched {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, life: None, was_absent: false }
+        Self { name, life: None, was_absent: false, is_seen: false }
     }
 
     /// What the cluster's word about the topic means.

@@ -280,6 +280,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
     fn look_at_topics(&mut self) -> Result<(), Cut> {
         for index in 0..self.topics.len() {
             let name = Arc::clone(&self.topics[index].name);
+            self.topics[index].is_seen = false;
             let mark = self.marks.newest();
             match self.client.topic(&name, ANSWER_TIMEOUT) {
                 Ok(found) => self.found(index, found, mark)?,
@@ -311,6 +312,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
         let watched = &mut self.topics[index];
         let topic = Arc::clone(&watched.name);
         let verdict = watched.judge(&found, cluster_id);
+        watched.is_seen = verdict != Verdict::Unsure;
         let Topic { id, leaderless, .. } = found;
         match verdict {
             Verdict::Life { epoch, partitions, goes_on } => {
@@ -374,6 +376,11 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
             };
             // A topic that is not there has nothing to tell; its life's end will be.
             let Some(index) = self.topics.iter().position(|watched| watched.name == *topic) else { continue };
+            // Nor has one of which it is not known whether it is still the same.
+            if !self.topics[index].is_seen {
+                self.open.push(question);
+                continue;
+            }
             due.extend([first, At::End].map(|at| Due { topic: index, partition, at }));
             asked.push((index, question));
         }
@@ -401,7 +408,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
     fn starts_due(&self) -> Vec<Due> {
         let mut due = Vec::new();
         for (topic, watched) in self.topics.iter().enumerate() {
-            let Some(life) = &watched.life else { continue };
+            let Some(life) = watched.life.as_ref().filter(|_| watched.is_seen) else { continue };
             for &Unresolved { partition, from } in &life.unresolved {
                 if life.leaderless.contains(&partition) {
                     continue;
