@@ -4,6 +4,7 @@ use proto::native::envelope::Envelope;
 
 use crate::{
     client::Logged,
+    kafka::Kafka,
     model::Model,
     oracle::{Checker, Wrong},
     workload::settle,
@@ -12,7 +13,7 @@ use crate::{
 
 /// A run in which nothing goes wrong: a client that hears messages of two channels over several partitions, and leaves
 /// one of them in the middle.
-fn right_run() -> (Vec<Logged>, Model) {
+fn right_run() -> (Vec<Logged>, Kafka) {
     let mut world = World::new(Plan::calm(), 7);
     let client = world.connect(0, true, false, |client| {
         client.log = Some(Vec::new());
@@ -21,7 +22,7 @@ fn right_run() -> (Vec<Logged>, Model) {
     let client = client.expect("room");
     for round in 0..9 {
         settle(&mut world).expect("nothing is wrong");
-        world.source.produce(25, 1_000 + round, &mut world.model);
+        world.kafka.get_mut().produce(25);
         match round {
             2 => world.clients[client].heartbeat(),
             3 => {
@@ -33,7 +34,7 @@ fn right_run() -> (Vec<Logged>, Model) {
     }
     settle(&mut world).expect("nothing is wrong");
     let log = world.clients[client].log.take().expect("kept");
-    (log, world.model)
+    (log, world.kafka)
 }
 
 fn judge(log: &[Logged], model: &Model) -> Result<Checker, Wrong> {
@@ -71,7 +72,8 @@ fn replaced(logged: &Logged, from: &str, to: &str) -> Logged {
 
 #[test]
 fn what_is_right_is_found_right() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let checker = judge(&log, &model).expect("nothing is wrong");
     assert!(checker.messages > 40, "{checker:?}");
     assert_eq!(checker.positions, 1, "{checker:?}");
@@ -79,7 +81,8 @@ fn what_is_right_is_found_right() {
 
 #[test]
 fn a_dropped_doubled_or_altered_message_is_found() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let mut tried = 0;
     for at in 0..log.len() {
         let Some((channel, _)) = message(&log[at]) else { continue };
@@ -108,7 +111,8 @@ fn a_dropped_doubled_or_altered_message_is_found() {
 
 #[test]
 fn swapped_messages_are_found() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let mut tried = 0;
     for first in 0..log.len() {
         let Some(of) = message(&log[first]) else { continue };
@@ -125,7 +129,8 @@ fn swapped_messages_are_found() {
 
 #[test]
 fn a_message_behind_the_unsubscription_or_before_the_subscription_is_found() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let at = log.iter().position(|logged| message(logged).is_some_and(|m| m.0 == "k2.b")).expect("one");
     let mut late = log.clone();
     let message = late.remove(at);
@@ -139,7 +144,8 @@ fn a_message_behind_the_unsubscription_or_before_the_subscription_is_found() {
 
 #[test]
 fn answers_that_are_missing_doubled_or_in_another_order_are_found() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let is_answer = |logged: &(usize, &Logged)| {
         let text = heard(logged.1).unwrap_or_default();
         [&b"_ack"[..], b"pong"].iter().any(|word| text.windows(word.len()).take(40).any(|at| at == *word))
@@ -164,7 +170,8 @@ fn answers_that_are_missing_doubled_or_in_another_order_are_found() {
 
 #[test]
 fn a_notice_that_claims_too_much_or_covers_too_little_is_found() {
-    let (log, model) = right_run();
+    let (log, kafka) = right_run();
+    let model = kafka.model();
     let notice = log
         .iter()
         .position(|logged| heard(logged).is_some_and(|text| text.starts_with(b"{\"type\":\"position\"")));

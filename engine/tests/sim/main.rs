@@ -7,11 +7,13 @@
 
 mod client;
 mod faults;
+mod kafka;
 mod model;
 mod oracle;
 mod rng;
 mod scenarios;
-mod source;
+mod place;
+mod redeem;
 mod workload;
 mod world;
 

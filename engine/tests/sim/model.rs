@@ -1,4 +1,5 @@
-//! The naive model: what was produced, by channel and partition, and what was lost on the way.
+//! The truth: what was ever written, by channel and partition, what was cut off, and what nobody can read any more. The
+//! modelled Kafka writes it down, the oracle judges by it.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,8 @@ use proto::position::Epoch;
 
 use crate::rng::Hash;
 
-/// A partition of one life of a topic, and how often its log had been cut: offsets from the cut on come again.
-pub(crate) type Part = (Epoch, u32, u32);
+/// A partition of one life of a topic.
+pub(crate) type Part = (Epoch, u32);
 
 /// What a subscriber of a channel should see for one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,22 +17,6 @@ pub(crate) enum Expect {
     Message(Hash),
     /// A gap notice `oversized`.
     Oversized,
-}
-
-/// A range of offsets that Kafka lost, or that ended with its topic's life; inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lost {
-    pub(crate) part: Part,
-    pub(crate) from: i64,
-    pub(crate) to: i64,
-    pub(crate) reason: &'static str,
-}
-
-/// One life of a topic.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
-    pub(crate) topic: &'static str,
-    pub(crate) epoch: Epoch,
 }
 
 /// A topic and the names its records' channels get: everything in front of and behind the key, or a fixed name.
@@ -93,82 +78,214 @@ pub(crate) fn topics_of(name: &str) -> Vec<&'static str> {
     topics
 }
 
-#[derive(Debug, Default)]
-struct Line {
-    /// One past the newest offset that was produced or lost.
-    next: i64,
-    /// What each channel is to see, by offset.
-    channels: BTreeMap<String, BTreeMap<i64, Expect>>,
+/// A partition's log lost its end (an unclean election): offsets from `at` on come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The first void offset.
+    pub(crate) at: i64,
+    /// The end of the log before.
+    pub(crate) end: i64,
 }
 
-/// All that was produced.
+/// Offsets that the reader passed over: what was there will never be read. Inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    /// The log they were lost from.
+    pub(crate) log: usize,
+}
+
+/// How far the one who feeds the server has read a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// Where it began, and the first offset there was at that time.
+    pub(crate) began: i64,
+    pub(crate) held: i64,
+    /// The next offset, and of which log.
+    pub(crate) next: i64,
+    pub(crate) log: usize,
+}
+
+/// All that ever was in a partition of one life of a topic.
+///
+/// A cut makes another *log* of it: log 0 until the first cut, then log 1, and so on. A record that was written to log 2 is
+/// in log 3 as well if the cut between them left it.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) cuts: Vec<Cut>,
+    /// The first offset that is held; it only rises.
+    pub(crate) start: i64,
+    /// One past the newest of the present log.
+    pub(crate) end: i64,
+    /// What each channel is to see, by offset and the log it was written to.
+    channels: BTreeMap<String, BTreeMap<(i64, usize), Expect>>,
+    pub(crate) lost: Vec<Lost>,
+    pub(crate) read: Option<Read>,
+}
+
+impl Line {
+    /// The present log.
+    pub(crate) fn log(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// One past the newest offset that a log had.
+    pub(crate) fn end_of(&self, log: usize) -> i64 {
+        self.cuts.get(log).map_or(self.end, |cut| cut.end)
+    }
+
+    /// What was written to log `born` at this offset is in `log`.
+    pub(crate) fn is_in(&self, offset: i64, born: usize, log: usize) -> bool {
+        born <= log && self.cuts[born..log].iter().all(|cut| cut.at > offset)
+    }
+
+    /// All below `next` of one log is the same in a later one.
+    pub(crate) fn survives(&self, next: i64, from: usize, to: usize) -> bool {
+        from <= to && self.cuts[from..to].iter().all(|cut| cut.at >= next)
+    }
+
+    /// The log that a channel's record with this content was written to.
+    pub(crate) fn born(&self, channel: &str, offset: i64, expect: Expect) -> Option<usize> {
+        let records = self.channels.get(channel)?.range((offset, 0)..=(offset, usize::MAX));
+        records.filter(|(_, there)| **there == expect).map(|((_, born), _)| *born).last()
+    }
+
+    /// The channel's first record in a log within these bounds (`from` included, `end` not).
+    pub(crate) fn first(&self, channel: &str, log: usize, from: i64, end: i64) -> Option<i64> {
+        if from >= end {
+            return None;
+        }
+        let mut records = self.channels.get(channel)?.range((from, 0)..(end, 0));
+        records.find(|((offset, born), _)| self.is_in(*offset, *born, log)).map(|((offset, _), _)| *offset)
+    }
+
+    /// Some of these nobody can read, and of the channel there is nothing else.
+    pub(crate) fn is_unreadable(&self, channel: &str, from: i64, to: i64) -> bool {
+        let lost: Vec<&Lost> = self.lost.iter().filter(|lost| from <= lost.from && lost.to <= to).collect();
+        let Some(log) = lost.last().map(|lost| lost.log) else { return false };
+        let mut at = from;
+        while let Some(record) = self.first(channel, log, at, to + 1) {
+            if !lost.iter().any(|lost| (lost.from..=lost.to).contains(&record)) {
+                return false;
+            }
+            at = record + 1;
+        }
+        true
+    }
+
+    /// A range that was lost from the log within these bounds.
+    pub(crate) fn first_lost(&self, log: usize, from: i64, end: i64) -> Option<Lost> {
+        let mut within = self.lost.iter().filter(|lost| lost.to >= from && lost.from.max(from) < end);
+        within.find(|lost| self.is_in(lost.from, lost.log, log)).copied()
+    }
+}
+
+/// One life of a topic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    pub(crate) topic: &'static str,
+    pub(crate) epoch: Epoch,
+}
+
+/// All that was produced, and what became of it.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     lives: Vec<Life>,
     lines: BTreeMap<Part, Line>,
-    lost: Vec<Lost>,
+    /// Brokers are so old that nothing shows when a topic is made anew: its first records may pass for the old life's.
+    pub(crate) confuses_lives: bool,
 }
 
 impl Model {
+    pub(crate) fn new(confuses_lives: bool) -> Self {
+        Self { confuses_lives, ..Self::default() }
+    }
+
     /// A topic begins, or begins anew.
     pub(crate) fn begin_life(&mut self, topic: &'static str, epoch: Epoch) {
         assert!(self.life(epoch).is_none(), "a life begins once");
         self.lives.push(Life { topic, epoch });
     }
 
-    /// A life has one more partition, read from this offset on.
+    /// A life has one more partition, empty, whose next offset is this one.
     pub(crate) fn add_part(&mut self, part: Part, next: i64) {
-        self.lines.insert(part, Line { next, ..Line::default() });
+        self.lines.insert(part, Line { start: next, end: next, ..Line::default() });
     }
 
-    /// A record is about to be handed to the bus.
+    /// A record is written, or its transaction is committed.
     pub(crate) fn produce(&mut self, part: Part, offset: i64, channels: &[String], expect: Expect) {
-        let line = self.lines.get_mut(&part).expect("a partition that was added");
-        assert!(offset >= line.next, "records are produced in order");
-        line.next = offset + 1;
+        let line = self.line_mut(part);
+        let log = line.log();
+        line.end = line.end.max(offset + 1);
         for channel in channels {
-            line.channels.entry(channel.clone()).or_default().insert(offset, expect);
+            line.channels.entry(channel.clone()).or_default().insert((offset, log), expect);
         }
     }
 
-    /// The partition's log is cut: what was produced from there on is void, and comes anew in the part this gives.
-    pub(crate) fn cut(&mut self, part: Part, at: i64) -> Part {
-        let to = self.lines[&part].next - 1;
-        self.lose(Lost { part, from: at, to, reason: "reset" });
-        let next = (part.0, part.1, part.2 + 1);
-        self.add_part(next, at);
-        next
+    /// The partition's log is cut: what was produced from there on is void, and its offsets come again.
+    pub(crate) fn cut(&mut self, part: Part, at: i64) {
+        let line = self.line_mut(part);
+        assert!(line.start <= at && at <= line.end, "a cut is in the log");
+        line.cuts.push(Cut { at, end: line.end });
+        line.end = at;
     }
 
-    /// The partition moved without records for anybody.
-    pub(crate) fn skip(&mut self, part: Part, next: i64) {
-        let line = self.lines.get_mut(&part).expect("a partition that was added");
-        line.next = line.next.max(next);
+    /// Retention, or somebody who deletes records.
+    pub(crate) fn trim(&mut self, part: Part, start: i64) {
+        let line = self.line_mut(part);
+        line.start = line.start.max(start);
     }
 
-    /// A range is lost.
-    pub(crate) fn lose(&mut self, lost: Lost) {
-        self.skip(lost.part, lost.to + 1);
-        self.lost.push(lost);
+    /// The log is longer, without records for anybody.
+    pub(crate) fn extend(&mut self, part: Part, end: i64) {
+        let line = self.line_mut(part);
+        line.end = line.end.max(end);
     }
 
-    /// One past the newest offset of a partition.
-    pub(crate) fn next(&self, part: Part) -> Option<i64> {
-        self.lines.get(&part).map(|line| line.next)
-    }
-
-    /// What a channel is to see at this offset.
-    pub(crate) fn at(&self, channel: &str, part: Part, offset: i64) -> Option<Expect> {
-        self.lines.get(&part)?.channels.get(channel)?.get(&offset).copied()
-    }
-
-    /// The channel's first offset in the partition within these bounds (`from` included, `end` not).
-    pub(crate) fn first(&self, channel: &str, part: Part, from: i64, end: i64) -> Option<i64> {
-        if from >= end {
-            return None;
+    /// Somebody begins to read the partition, or goes on elsewhere.
+    pub(crate) fn read_from(&mut self, part: Part, next: i64) {
+        // (Of a partition that the topic's new life does not have.)
+        let Some(line) = self.lines.get_mut(&part) else { return };
+        let Some(mut read) = line.read else {
+            line.read = Some(Read { began: next, held: line.start, next, log: line.log() });
+            return;
+        };
+        // As far as it can know: a cut below where it goes on shows when it fetches.
+        let known = (read.log..=line.log()).rev().find(|log| line.survives(next, read.log, *log));
+        let log = known.unwrap_or(read.log);
+        // It may have begun at the next offset of an earlier life, for want of better knowledge.
+        read.began = read.began.min(next);
+        if next > read.next {
+            line.lost.push(Lost { from: read.next, to: next - 1, log: read.log });
         }
-        let line = self.lines.get(&part)?.channels.get(channel)?;
-        line.range(from..end).next().map(|(offset, _)| *offset)
+        (read.next, read.log) = (next, log);
+        line.read = Some(read);
+    }
+
+    /// The reader has everything of the partition before this offset, of the log that had this.
+    pub(crate) fn read_to(&mut self, part: Part, next: i64, log: usize) {
+        if let Some(read) = &mut self.line_mut(part).read {
+            read.next = read.next.max(next);
+            read.log = read.log.max(log);
+        }
+    }
+
+    /// The reader was told that it does not get these; what comes next lies behind them.
+    pub(crate) fn unreadable(&mut self, part: Part, from: i64, to: i64, log: usize) {
+        let line = self.line_mut(part);
+        let lost = Lost { from, to, log };
+        if !line.lost.contains(&lost) {
+            line.lost.push(lost);
+        }
+    }
+
+    fn line_mut(&mut self, part: Part) -> &mut Line {
+        self.lines.get_mut(&part).expect("a partition that was added")
+    }
+
+    pub(crate) fn line(&self, part: Part) -> Option<&Line> {
+        self.lines.get(&part)
     }
 
     /// Number and description of a life.
@@ -181,30 +298,20 @@ impl Model {
         &self.lives
     }
 
+    /// The lives of the same topic that came after this one.
+    pub(crate) fn later(&self, epoch: Epoch) -> impl Iterator<Item = Epoch> + '_ {
+        let (index, topic) = self.life(epoch).map_or((usize::MAX, ""), |(index, life)| (index, life.topic));
+        let later = self.lives.iter().enumerate();
+        later.filter(move |(at, life)| *at > index && life.topic == topic).map(|(_, life)| life.epoch)
+    }
+
     /// A later life has taken the place of this one.
     pub(crate) fn is_past(&self, epoch: Epoch) -> bool {
-        let Some((index, life)) = self.life(epoch) else { return false };
-        self.lives[index + 1..].iter().any(|later| later.topic == life.topic)
+        self.later(epoch).next().is_some()
     }
 
     /// Partitions of a life.
     pub(crate) fn parts(&self, epoch: Epoch) -> impl Iterator<Item = Part> + '_ {
-        self.lines.range((epoch, 0, 0)..=(epoch, u32::MAX, u32::MAX)).map(|(part, _)| *part)
-    }
-
-    /// The partition goes on as another part.
-    pub(crate) fn is_cut(&self, part: Part) -> bool {
-        self.lines.contains_key(&(part.0, part.1, part.2 + 1))
-    }
-
-    /// The part that a partition is now.
-    pub(crate) fn part(&self, epoch: Epoch, partition: u32) -> Part {
-        let parts = self.lines.range((epoch, partition, 0)..=(epoch, partition, u32::MAX));
-        parts.last().map_or((epoch, partition, 0), |(part, _)| *part)
-    }
-
-    /// Ranges lost so far; the index tells how long ago.
-    pub(crate) fn lost(&self) -> &[Lost] {
-        &self.lost
+        self.lines.range((epoch, 0)..=(epoch, u32::MAX)).map(|(part, _)| *part)
     }
 }

@@ -11,7 +11,9 @@ use proto::{
 };
 
 use crate::{
-    model::{Expect, Model, NAME_BYTES_MAX, Part, topics_of},
+    model::{Expect, Line, Model, NAME_BYTES_MAX, Part, topics_of},
+    place::{Next, Place, at},
+    redeem::{self, Kept},
     rng::Hash,
 };
 
@@ -42,15 +44,20 @@ struct Begin {
 #[derive(Debug, Clone)]
 struct Sub {
     begins: BTreeMap<&'static str, Begin>,
-    /// Everything below has been delivered, or was covered by a gap notice.
-    next: BTreeMap<Part, i64>,
-    /// The newest delivered offset.
-    delivered: BTreeMap<Part, i64>,
-    /// How often a partition's log had been cut, as far as the client has been told.
-    cuts: BTreeMap<(Epoch, u32), u32>,
-    /// Ranges lost when the ack was read: a notice of those need not come.
-    lost: usize,
+    places: BTreeMap<Part, Place>,
+    kept: Kept,
 }
+
+/// What a client had at some time, to be redeemed in the end.
+#[derive(Debug, Clone)]
+struct Souvenir {
+    channel: String,
+    sub: Sub,
+}
+
+/// Souvenirs of a client at most, and how many positions it hears between two.
+const SOUVENIRS_MAX: usize = 6;
+const SOUVENIR_EVERY: u64 = 97;
 
 /// One client's checker.
 #[derive(Debug, Default, Clone)]
@@ -66,6 +73,8 @@ pub(crate) struct Checker {
     /// Notices that it was too slow.
     pub(crate) slow_gaps: u64,
     pub(crate) positions: u64,
+    souvenirs: Vec<Souvenir>,
+    heard: u64,
     /// Errors, by code.
     pub(crate) errors: BTreeMap<String, u64>,
 }
@@ -129,95 +138,121 @@ impl Checker {
         heard.map_err(|wrong| format!("{wrong}, at {}", shown(text)))
     }
 
-    /// After quiet: everything was delivered, every request answered.
+    /// After quiet: everything that the reader has was delivered, every request answered.
     pub(crate) fn caught_up(&self, model: &Model) -> Result<(), Wrong> {
-        if let Some(asked) = self.asked.front() {
-            wrong!("{} requests without an answer, the first is {asked:?}", self.asked.len());
-        }
+        self.answered()?;
         for (channel, sub) in &self.held {
-            for life in model.lives().iter().filter(|life| sub.begins.contains_key(life.topic)) {
-                for part in model.parts(life.epoch) {
-                    sub.complete_below(model, channel, part, i64::MAX)?;
-                }
+            sub.is_complete(channel, model)?;
+        }
+        Ok(())
+    }
+
+    /// The same in the middle of things: everything that ingest has published, as far as these next offsets.
+    pub(crate) fn caught_up_to(&self, model: &Model, published: &BTreeMap<Part, i64>) -> Result<(), Wrong> {
+        self.answered()?;
+        for (channel, sub) in &self.held {
+            for (&part, &next) in published.iter().filter(|(part, _)| sub.check_topic(model, part.0).is_ok()) {
+                let Some(line) = model.line(part) else { continue };
+                let place = sub.place_or_first(model, part, line);
+                place.is_complete_to(line, channel, next).map_err(|wrong| at(part, wrong))?;
             }
         }
         Ok(())
+    }
+
+    fn answered(&self) -> Result<(), Wrong> {
+        if let Some(asked) = self.asked.front() {
+            wrong!("{} requests without an answer, the first is {asked:?}", self.asked.len());
+        }
+        Ok(())
+    }
+
+    /// What the client kept at one time or another is redeemed now, whatever has happened since.
+    pub(crate) fn redeem(&self, model: &Model) -> Result<(), Wrong> {
+        for Souvenir { channel, sub } in &self.souvenirs {
+            for (part, place) in &sub.places {
+                let wrong = |wrong| at(*part, format!("later, {wrong}"));
+                redeem::check(&sub.kept, model, channel, *part, place).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then what the client has is kept aside.
+    fn keep_souvenir(&mut self, channel: &str) {
+        self.heard += 1;
+        if self.heard % SOUVENIR_EVERY == 0
+            && self.souvenirs.len() < SOUVENIRS_MAX
+            && let Some(sub) = self.held.get(channel)
+        {
+            self.souvenirs.push(Souvenir { channel: channel.to_owned(), sub: sub.clone() });
+        }
     }
 
     fn message(&mut self, channel: &str, pos: &str, content: Hash, model: &Model) -> Result<(), Wrong> {
         let Some(sub) = self.held.get_mut(channel) else { wrong!("not subscribed to {channel:?}") };
         let position = Position::parse(pos).map_err(|error| error.to_string())?;
-        let (part, offset) = (sub.part(position.epoch, position.partition), position.offset);
+        let (part, offset) = ((position.epoch, position.partition), position.offset);
         sub.check_topic(model, part.0)?;
-        match model.at(channel, part, offset) {
-            Some(Expect::Message(expected)) if expected == content => {}
-            Some(Expect::Message(_)) => wrong!("another content than was produced"),
-            Some(Expect::Oversized) => wrong!("above the limit of values"),
-            None => wrong!("nothing was produced there for {channel:?}"),
-        }
-        if let Some(next) = sub.next(model, part)
-            && offset < next
-        {
-            wrong!("delivered or covered up to {next} already");
-        }
-        sub.complete_below(model, channel, part, offset)?;
-        sub.check_earlier_lives(model, part.0)?;
-        sub.next.insert(part, offset + 1);
-        sub.delivered.insert(part, offset);
+        let Some(line) = model.line(part) else { wrong!("there is no such partition") };
+        let expect = Expect::Message(content);
+        sub.kept.record(position);
         self.messages += 1;
+        if let Some(born) = line.born(channel, offset, expect) {
+            sub.check_earlier_lives(channel, model, part.0)?;
+            let place = sub.place(model, part, line);
+            place.message(line, channel, offset, born).map_err(|wrong| at(part, wrong))?;
+            sub.redeem(channel, model, part)?;
+            self.keep_souvenir(channel);
+            return Ok(());
+        }
+        let is_later = |epoch| {
+            let line = model.line((epoch, part.1));
+            line.is_some_and(|line| line.born(channel, offset, expect).is_some())
+        };
+        if !model.later(part.0).any(is_later) {
+            wrong!("nothing like it was produced there for {channel:?}");
+        }
+        if !model.confuses_lives {
+            wrong!("it is of a later life");
+        }
+        let place = sub.place(model, part, line);
+        place.confused = Some(place.confused.map_or(offset, |at| at.min(offset)));
         Ok(())
     }
 
     fn gap(&mut self, gap: &Gap, model: &Model) -> Result<(), Wrong> {
-        let Some(sub) = self.held.get_mut(&gap.channel) else {
-            wrong!("not subscribed to {:?}", gap.channel)
-        };
+        let channel = &gap.channel;
+        let Some(sub) = self.held.get_mut(channel) else { wrong!("not subscribed to {channel:?}") };
         let from = Position::parse(&gap.from).map_err(|error| error.to_string())?;
         let to = Position::parse(&gap.to).map_err(|error| error.to_string())?;
-        let part = sub.part(from.epoch, from.partition);
-        if (part.0, part.1) != (to.epoch, to.partition) || from.offset > to.offset {
+        let part = (from.epoch, from.partition);
+        if part != (to.epoch, to.partition) || from.offset > to.offset {
             wrong!("a gap from {from} to {to}");
         }
         sub.check_topic(model, part.0)?;
-        match gap.reason.as_str() {
-            "slow" => {}
-            "oversized" => {
-                if model.at(&gap.channel, part, from.offset) != Some(Expect::Oversized) || from != to {
-                    wrong!("no such value was produced");
-                }
+        let Some(line) = model.line(part) else { wrong!("there is no such partition") };
+        let (from, to) = (from.offset, to.offset);
+        let is_past = model.is_past(part.0);
+        let place = sub.place(model, part, line);
+        let heard = match gap.reason.as_str() {
+            "reset" => match place.cut(line, channel, from, to) {
+                Err(_) if is_past => place.end(line, channel, from, to),
+                done => done.inspect(|()| place.over = is_past),
+            },
+            "slow" => place.gap(line, channel, from, to),
+            "oversized" if from == to && line.born(channel, from, Expect::Oversized).is_some() => {
+                place.gap(line, channel, from, to)
             }
-            "reset" if sub.is_over(model, part, from.offset, to.offset) || model.is_past(part.0) => {}
-            reason => {
-                let is_it = |lost: &&crate::model::Lost| {
-                    lost.part == part && (lost.from, lost.to, lost.reason) == (from.offset, to.offset, reason)
-                };
-                if !model.lost().iter().any(|lost| is_it(&lost)) {
-                    wrong!("nothing was lost there");
-                }
-            }
-        }
-        if gap.reason != "reset" && sub.is_over(model, part, from.offset, to.offset) {
-            wrong!("what was delivered there is void: it is a reset");
-        }
-        let cut = model.is_cut(part);
-        if let Some(delivered) = sub.delivered.get(&part)
-            && from.offset <= *delivered
-            && !cut
-        {
-            wrong!("{delivered} has been delivered");
-        }
-        if to.offset >= model.next(part).unwrap_or(0) {
-            wrong!("beyond what was produced");
-        }
-        sub.complete_below(model, &gap.channel, part, from.offset)?;
-        sub.raise(model, part, to.offset + 1);
-        if gap.reason == "reset" && cut {
-            sub.cuts.insert((part.0, part.1), part.2 + 1);
-            let begin = model.lost().iter().find(|lost| lost.part == part && lost.reason == "reset");
-            sub.next.insert(sub.part(part.0, part.1), begin.map_or(0, |lost| lost.from));
-        }
+            "retention" if to < line.start => place.gap(line, channel, from, to),
+            "unreadable" if line.is_unreadable(channel, from, to) => place.gap(line, channel, from, to),
+            _ => Err("nothing was lost there".to_owned()),
+        };
+        // A later life's records may have passed for this one's.
+        let heard = if is_past && model.confuses_lives { Ok(()) } else { heard };
+        heard.map_err(|wrong| at(part, wrong))?;
         self.slow_gaps += u64::from(gap.reason == "slow");
-        Ok(())
+        sub.redeem(channel, model, part)
     }
 
     /// Everything below these has been sent, for everything held.
@@ -229,6 +264,9 @@ impl Checker {
             }
         }
         self.positions += 1;
+        if let Some(channel) = self.held.keys().next().cloned() {
+            self.keep_souvenir(&channel);
+        }
         Ok(())
     }
 
@@ -311,65 +349,58 @@ impl Checker {
 
 impl Sub {
     fn begin(name: &str, vectors: &[Vector], model: &Model) -> Self {
-        let begin = |topic: &'static str| {
+        let mut kept = Kept::default();
+        let mut begin = |topic: &'static str| {
             let named = vectors.iter().find_map(|vector| {
                 let (life, _) = model.life(vector.epoch).filter(|(_, life)| life.topic == topic)?;
+                kept.vector(vector);
                 Some((life, vector.next.clone()))
             });
             (topic, Begin { named, lives: model.lives().len() })
         };
-        Self {
-            begins: topics_of(name).into_iter().map(begin).collect(),
-            next: BTreeMap::new(),
-            delivered: BTreeMap::new(),
-            cuts: model
-                .lives()
-                .iter()
-                .flat_map(|life| model.parts(life.epoch))
-                .map(|part| ((part.0, part.1), part.2))
-                .collect(),
-            lost: model.lost().len(),
-        }
-    }
-
-    /// The part that a partition is for this client.
-    fn part(&self, epoch: Epoch, partition: u32) -> Part {
-        (epoch, partition, self.cuts.get(&(epoch, partition)).copied().unwrap_or(0))
-    }
-
-    /// Whether a notice for these offsets covers the end of their part, all of which a `reset` tells.
-    fn is_over(&self, model: &Model, part: Part, from: i64, to: i64) -> bool {
-        let mut ends =
-            model.lost()[self.lost..].iter().filter(|lost| lost.part == part && lost.reason == "reset");
-        ends.any(|lost| from <= lost.from && lost.to <= to)
-    }
-
-    /// The first offset that is still to come; none: anything may be the first.
-    fn next(&self, model: &Model, part: Part) -> Option<i64> {
-        if let Some(next) = self.next.get(&part) {
-            return Some(*next);
-        }
-        let known = self.part(part.0, part.1);
-        if part.2 != known.2 {
-            // What came before a cut is over; what comes behind one begins with its notice.
-            return (part.2 < known.2).then_some(i64::MAX);
-        }
-        let (index, life) = model.life(part.0)?;
-        let begin = self.begins.get(life.topic)?;
-        match &begin.named {
-            // What a vector does not know was added later: it is owed from its beginning. So is a later life.
-            Some((named, next)) if index == *named => {
-                let known = next.get(part.1 as usize).copied().filter(|next| *next >= 0);
-                Some(known.unwrap_or(0))
+        let begins = topics_of(name).into_iter().map(&mut begin).collect();
+        let mut sub = Self { begins, places: BTreeMap::new(), kept };
+        for vector in vectors {
+            if sub.check_topic(model, vector.epoch).is_err() {
+                continue;
             }
-            Some((named, _)) => (index > *named).then_some(0),
-            None => (index >= begin.lives).then_some(0),
+            for part in model.parts(vector.epoch) {
+                if let Some(line) = model.line(part) {
+                    sub.place(model, part, line);
+                }
+            }
         }
+        sub
     }
 
-    fn raise(&mut self, model: &Model, part: Part, to: i64) {
-        let next = self.next(model, part).unwrap_or(0).max(to);
-        self.next.insert(part, next);
+    /// Where a partition is for this client.
+    fn place(&mut self, model: &Model, part: Part, line: &Line) -> &mut Place {
+        let next = self.first(model, part);
+        self.places.entry(part).or_insert_with(|| Place::begin(next, line))
+    }
+
+    /// The same, to look at.
+    fn place_or_first(&self, model: &Model, part: Part, line: &Line) -> Place {
+        let known = self.places.get(&part).copied();
+        known.unwrap_or_else(|| Place::begin(self.first(model, part), line))
+    }
+
+    /// Where a partition begins for this client.
+    fn first(&self, model: &Model, part: Part) -> Next {
+        let Some((index, life)) = model.life(part.0) else { return Next::Began };
+        let Some(begin) = self.begins.get(life.topic) else { return Next::Began };
+        match &begin.named {
+            Some((named, next)) if index == *named => match next.get(part.1 as usize) {
+                Some(next) if *next >= 0 => Next::At(*next),
+                Some(_) => Next::Began,
+                // What a vector does not know was added later: it is owed from its beginning. So is a later life.
+                None => Next::Held,
+            },
+            Some((named, _)) if index > *named => Next::Held,
+            Some(_) => Next::Any,
+            None if index >= begin.lives => Next::Held,
+            _ => Next::Began,
+        }
     }
 
     fn check_topic(&self, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
@@ -382,35 +413,58 @@ impl Sub {
         }
     }
 
-    /// Nothing below `end` is missing.
-    fn complete_below(&self, model: &Model, channel: &str, part: Part, end: i64) -> Result<(), Wrong> {
-        for lost in &model.lost()[self.lost..] {
-            let next = self.next(model, part).unwrap_or(lost.from);
-            // What is behind a cut was sent before it, for all the client knows; that it was told is seen in the end.
-            let end = if model.is_cut(part) && end < i64::MAX { lost.from } else { end };
-            if lost.part == part && lost.to >= next && lost.from < end {
-                return Err(format!("without a notice of {lost:?} for {channel:?}"));
-            }
+    /// A new life's messages come behind the end of the earlier lives.
+    fn check_earlier_lives(&self, channel: &str, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
+        let Some((index, life)) = model.life(epoch) else { return Ok(()) };
+        for earlier in model.lives()[..index].iter().filter(|other| other.topic == life.topic) {
+            self.is_over(channel, model, earlier.epoch)?;
         }
-        let Some(next) = self.next(model, part) else { return Ok(()) };
-        match model.first(channel, part, next, end) {
-            None => Ok(()),
-            Some(missing) => Err(format!("{}.{}.{missing} of {channel:?} is missing", part.0, part.1)),
-        }
+        Ok(())
     }
 
-    /// A new life's messages come behind the end of the earlier lives.
-    fn check_earlier_lives(&self, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
-        let Some((index, life)) = model.life(epoch) else { return Ok(()) };
-        let earlier = model.lives()[..index].iter().filter(|other| other.topic == life.topic);
-        for part in earlier.flat_map(|other| model.parts(other.epoch)) {
-            let ends = &model.lost()[self.lost..];
-            let next = self.next(model, part).unwrap_or(0);
-            if let Some(lost) = ends.iter().find(|lost| lost.part == part && lost.to >= next) {
-                return Err(format!("before the notice of {lost:?}"));
+    /// What the client knows of a life that is past was called void, and so was what it was owed of it.
+    fn is_over(&self, channel: &str, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
+        for part in model.parts(epoch) {
+            let Some(line) = model.line(part) else { continue };
+            let place = self.place_or_first(model, part, line);
+            let owed = || line.read.is_some() && place.is_complete(line, channel).is_err();
+            if !place.over && (place.is_known() || (self.begins_before(model, epoch) && owed())) {
+                return Err(at(part, format!("without a notice for {channel:?} that this life is over")));
             }
         }
         Ok(())
+    }
+
+    /// The subscription began when the life was there, or before.
+    fn begins_before(&self, model: &Model, epoch: Epoch) -> bool {
+        let Some((index, life)) = model.life(epoch) else { return false };
+        let named = self.begins.get(life.topic).and_then(|begin| begin.named.as_ref());
+        named.is_some_and(|(named, _)| *named <= index)
+    }
+
+    fn is_complete(&self, channel: &str, model: &Model) -> Result<(), Wrong> {
+        for life in model.lives().iter().filter(|life| self.begins.contains_key(life.topic)) {
+            // The reader has gone on to a later life.
+            let left = model.later(life.epoch).any(|later| {
+                model.parts(later).any(|part| model.line(part).is_some_and(|line| line.read.is_some()))
+            });
+            if left {
+                self.is_over(channel, model, life.epoch)?;
+                continue;
+            }
+            for part in model.parts(life.epoch) {
+                let Some(line) = model.line(part) else { continue };
+                let place = self.place_or_first(model, part, line);
+                place.is_complete(line, channel).map_err(|wrong| at(part, wrong))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who comes back now with what it keeps of a partition gets what it lacks.
+    fn redeem(&self, channel: &str, model: &Model, part: Part) -> Result<(), Wrong> {
+        let Some(place) = self.places.get(&part) else { return Ok(()) };
+        redeem::check(&self.kept, model, channel, part, place).map_err(|wrong| at(part, wrong))
     }
 
     /// The server says that everything before the vector has been sent.
@@ -419,25 +473,25 @@ impl Sub {
         if !self.begins.contains_key(life.topic) {
             return Ok(());
         }
-        for (partition, &next) in (0..).zip(&vector.next) {
-            let part = self.part(vector.epoch, partition);
-            if next < 0 {
-                // Unknown is what was added later; what had been cut goes on.
-                if part.2 > 0 || model.part(part.0, partition).2 > 0 {
-                    return Err(format!("partition {partition} is forgotten"));
+        self.kept.vector(vector);
+        if model.confuses_lives && model.is_past(vector.epoch) {
+            return Ok(());
+        }
+        for part in model.parts(vector.epoch) {
+            let Some(line) = model.line(part) else { continue };
+            let next = vector.next.get(part.1 as usize).copied();
+            let place = self.place(model, part, line);
+            match next {
+                Some(next) if next >= 0 => {
+                    place.claim(line, channel, next).map_err(|wrong| at(part, wrong))?;
                 }
-                continue;
+                _ if place.is_known() => return Err(at(part, "it is forgotten".to_owned())),
+                _ => {}
             }
-            if next > model.next(part).unwrap_or(0) {
-                return Err(format!("partition {partition} has no offset before {next}"));
-            }
-            if let Some(delivered) = self.delivered.get(&part)
-                && *delivered > next
-            {
-                return Err(format!("{delivered} of partition {partition} has been delivered"));
-            }
-            self.complete_below(model, channel, part, next)?;
-            self.raise(model, part, next);
+            self.redeem(channel, model, part)?;
+        }
+        if vector.next.len() > model.parts(vector.epoch).count() {
+            return Err("more partitions than there are".to_owned());
         }
         Ok(())
     }

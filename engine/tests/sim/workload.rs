@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    mail::{DataState, ToShard},
+    mail::ToShard,
     metrics::Kind,
     shard::Report,
     slab::Sizes,
@@ -15,7 +15,7 @@ use crate::{
     client::{Client, End, Reading},
     oracle::{Asked, Wrong},
     rng::{Hash, Rng},
-    source::key,
+    kafka::{Options, cluster::key},
     world::{Plan, World},
 };
 
@@ -35,6 +35,7 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     let mut rng = Rng::new(seed);
     let plan = plan(&mut rng);
     let mut world = World::new(plan, rng.next());
+    world.kafka.get_mut().is_lively = true;
     let mut workload = Workload { rng };
     for step in 0..STEPS {
         workload.step(&mut world).map_err(|wrong| format!("step {step}: {wrong}"))?;
@@ -67,6 +68,13 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     plan.disturbances = disturbances(rng);
     plan.ping_interval_ms = *rng.pick(&[1_000, 5_000, 25_000]);
     plan.ping_grace_ms = *rng.pick(&[500, 5_000]);
+    plan.kafka = Options {
+        brokers: rng.between(1, 3),
+        cluster_id: rng.chance(800),
+        new_brokers: rng.chance(800),
+        topics: *rng.pick(&[4, 4, 4, 2]),
+        bad_batches: rng.chance(500),
+    };
     let limits = &mut plan.limits;
     limits.channels_per_connection = rng.between(2, 12);
     limits.request_burst = *rng.pick(&[20, 100]);
@@ -91,44 +99,39 @@ struct Workload {
 
 impl Workload {
     fn step(&mut self, world: &mut World) -> Result<(), Wrong> {
-        match self.rng.weighted(&[40, 15, 10, 15, 60, 5, 10, 2, 2, 1, 1, 1, 1]) {
+        match self.rng.weighted(&[40, 15, 10, 60, 5, 10, 2, 2, 1, 1, 1]) {
             0 => drop(world.tick(self.rng.below(world.seats.len()))?),
             1 => {
                 let records = self.rng.between(1, 30);
                 self.produce(world, records);
             }
-            2 => world.hand_over(),
-            3 => drop(world.answer()),
-            4 => self.act(world)?,
-            5 => self.arrive(world),
-            6 => world.advance_ms(self.rng.between(1, 20) as u64),
-            7 => {
+            2 => drop(world.turn_ingest()),
+            3 => self.act(world)?,
+            4 => self.arrive(world),
+            5 => world.advance_ms(self.rng.between(1, 20) as u64),
+            6 => {
                 // Whoever reads has read before so much time passes.
                 for _ in 0..self.rng.between(1, 8) {
                     round(world)?;
                     world.advance_ms(self.rng.between(50, 300) as u64);
                 }
             }
-            8 if world.source.is_empty() => world.source.disturb(&mut world.bus, &mut world.model),
-            9 => {
+            7 => world.kafka.get_mut().happen(),
+            8 => {
                 let shard = self.rng.below(world.seats.len());
                 let held_ms = self.rng.between(5, 500) as u64;
                 world.seats[shard].held_until_ns = world.now_ns + held_ms * 1_000_000;
             }
-            10 => world.net.set_disturbances(disturbances(&mut self.rng)),
-            11 => {
-                let stale = DataState::Stale { lag_ms: self.rng.next() % 10_000 };
-                world.bus.state(if self.rng.chance(500) { stale } else { DataState::Live });
-            }
-            12 => self.hold_one_still(world)?,
-            _ => {}
+            9 => world.net.set_disturbances(disturbances(&mut self.rng)),
+            10 => self.hold_one_still(world)?,
+            _ => unreachable!("as many as there are weights"),
         }
         world.check_bounds()
     }
 
     /// A shard that gets no time does not keep what is published from the clients of the others.
     fn hold_one_still(&mut self, world: &mut World) -> Result<(), Wrong> {
-        world.hand_over();
+        world.turn_ingest();
         if world.full {
             return Ok(());
         }
@@ -141,10 +144,11 @@ impl Workload {
             round(world)?;
             world.advance_ms(1);
         }
+        let published = world.published();
         let live = |client: &&Client| client.is_live() && client.shard != held && !client.is_slow();
         for client in world.clients.iter().filter(live) {
             let wrong = |wrong| format!("client {}, beside shard {held}: {wrong}", client.id);
-            client.checker.caught_up(&world.model).map_err(wrong)?;
+            client.checker.caught_up_to(&world.kafka.model(), &published).map_err(wrong)?;
         }
         Ok(())
     }
@@ -152,10 +156,9 @@ impl Workload {
     fn produce(&mut self, world: &mut World, records: usize) {
         // What waits is bounded: a real source would not read on.
         if !world.full {
-            let ts_ms = i64::try_from(self.rng.below(1 << 40)).expect("small");
-            world.source.produce(records, ts_ms, &mut world.model);
+            world.kafka.get_mut().produce(records);
         }
-        world.hand_over();
+        world.turn_ingest();
     }
 
     /// A client comes, unless there is no room.
@@ -221,7 +224,8 @@ impl Workload {
             return Ok(());
         }
         let index = self.rng.below(world.clients.len());
-        let (client, model) = (&mut world.clients[index], &world.model);
+        let kafka = world.kafka.model();
+        let (client, model) = (&mut world.clients[index], &*kafka);
         if client.end == End::Gone {
             world.clients.swap_remove(index);
             return Ok(());
@@ -376,15 +380,15 @@ impl Workload {
         for client in &mut world.clients {
             if client.reading != Reading::Never {
                 client.set_reading(Reading::All);
-                client.read(&world.model)?;
+                client.read(&world.kafka.model())?;
             }
             let told = client.last_close == Some(1001);
             if open.contains(&client.id) && !told {
                 return Err(format!("client {} ended with {:?}", client.id, client.last_close));
             }
         }
-        while world.answer() {}
-        let held = world.bus.held();
+        while world.turn_ingest() {}
+        let held = world.ingest.bus().held();
         for (shard, seat) in world.seats.iter().enumerate() {
             let report = seat.report.unwrap_or_default();
             if report != Report::default() || seat.load() != 0 || held != 0 {
@@ -402,8 +406,7 @@ impl Workload {
 
 /// Everybody gets a turn. True: something happened.
 pub(crate) fn round(world: &mut World) -> Result<bool, Wrong> {
-    let mut any = world.answer();
-    world.hand_over();
+    let mut any = world.turn_ingest();
     for shard in 0..world.seats.len() {
         for _ in 0..20 {
             if !world.tick(shard)? {
@@ -415,13 +418,14 @@ pub(crate) fn round(world: &mut World) -> Result<bool, Wrong> {
     for client in &mut world.clients {
         any |= !client.has_written();
         client.write_all();
-        any |= client.read(&world.model)?;
+        any |= client.read(&world.kafka.model())?;
     }
     Ok(any)
 }
 
 /// Ingest waits for shards, never for peers: those who take nothing lag, or are reset.
 fn ingest_goes_on(world: &mut World) -> Result<(), Wrong> {
+    world.kafka.get_mut().calm();
     for seat in &mut world.seats {
         seat.held_until_ns = 0;
     }
@@ -430,12 +434,12 @@ fn ingest_goes_on(world: &mut World) -> Result<(), Wrong> {
         round(world)?;
         world.advance_ms(1);
     }
-    let waits = world.full || !world.source.is_empty();
-    if waits { Err(format!("ingest waits: {}", world.state())) } else { Ok(()) }
+    if world.full { Err(format!("ingest waits: {}", world.state())) } else { Ok(()) }
 }
 
 /// No more work and no more hindrance: in the end everybody who reads has everything.
 pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
+    world.kafka.get_mut().calm();
     for client in world.clients.iter_mut().filter(|client| client.reading != Reading::Never) {
         client.set_reading(Reading::All);
         client.set_window(64 << 10);
@@ -446,8 +450,10 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
         let any = round(world)?;
         // Who asked faster than it is read is answered all the same.
         let asks = |client: &Client| client.is_live() && client.checker.unanswered() > 0;
-        let waits =
-            world.full || !world.source.is_empty() || !world.bus.is_idle() || world.clients.iter().any(asks);
+        let waits = world.full
+            || !world.is_settled()
+            || !world.ingest.is_idle()
+            || world.clients.iter().any(asks);
         let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
         quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
         calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };
@@ -459,13 +465,14 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
     if quiet_rounds < 5 && calm_rounds < 500 {
         for client in world.clients.iter().filter(|client| client.is_live()) {
             let wrong = |wrong| format!("client {}: {wrong}", client.id);
-            client.checker.caught_up(&world.model).map_err(wrong)?;
+            client.checker.caught_up(&world.kafka.model()).map_err(wrong)?;
         }
         return Err(format!("it never becomes quiet: {}", world.state()));
     }
     for client in world.clients.iter().filter(|client| client.is_live()) {
         let wrong = |wrong| format!("client {}: {wrong}", client.id);
-        client.checker.caught_up(&world.model).map_err(wrong)?;
+        client.checker.caught_up(&world.kafka.model()).map_err(wrong)?;
+        client.checker.redeem(&world.kafka.model()).map_err(wrong)?;
         if client.pings_unanswered() > 0 {
             return Err(wrong("a ping without a pong".to_owned()));
         }

@@ -4,7 +4,7 @@
 //! when its bell was rung, or when its time is up. One that sleeps although it has work has lost a wake.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,12 +12,13 @@ use std::{
 };
 
 use engine::{
-    catalog::SharedCatalog,
+    catalog::{SharedCatalog, SourceNumber},
     clock::Now,
-    config::{Keepalive, Limits, Oversized, Route, Service},
-    ingest::Bus,
+    config::{Config, Keepalive, Limits, Oversized, Route, Service},
+    health::Health,
+    ingest::{self, Ingest, Rest, Watcher},
     mail::{Handover, Reservation, ToShard},
-    metrics::{IngestMetrics, ShardMetrics},
+    metrics::ShardMetrics,
     shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
     slab::{Bell, Sizes, slab},
 };
@@ -29,10 +30,10 @@ use ring::{
 
 use crate::{
     client::Client,
-    model::{Model, NAME_BYTES_MAX, NAMINGS},
+    kafka::{Asker, Kafka, Options, Reader, cluster::VALUE_BYTES_MAX},
+    model::{NAME_BYTES_MAX, NAMINGS, Part},
     oracle::{Checker, Wrong},
     rng::{Hash, Rng},
-    source::{Source, VALUE_BYTES_MAX},
 };
 
 /// Everything a world is made of.
@@ -42,6 +43,7 @@ pub(crate) struct Plan {
     /// Connections a shard takes.
     pub(crate) capacity: usize,
     pub(crate) sizes: Sizes,
+    pub(crate) kafka: Options,
     pub(crate) limits: Limits,
     pub(crate) ping_interval_ms: u64,
     pub(crate) ping_grace_ms: u64,
@@ -66,6 +68,7 @@ impl Plan {
                 large_frame_bytes: 8 << 10,
                 blocks_bytes: 1 << 20,
             },
+            kafka: Options::PLAIN,
             limits: Limits {
                 channels_per_connection: 12,
                 channel_name_bytes: NAME_BYTES_MAX,
@@ -89,7 +92,7 @@ const OWN_BURST_BYTES: usize = 16 << 10;
 
 /// When a shard is to be ticked again.
 #[derive(Debug, Clone, Copy)]
-enum Rest {
+enum Sleep {
     /// At once.
     No,
     /// When something comes, or at this time.
@@ -110,7 +113,7 @@ pub(crate) struct Seat {
     bell: Arc<Bell>,
     /// Letters that found the inbox full.
     letters: VecDeque<ToShard<FakeDescriptor>>,
-    rest: Rest,
+    rest: Sleep,
 }
 
 /// The world.
@@ -120,9 +123,15 @@ pub(crate) struct World {
     pub(crate) net: FakeNet,
     pub(crate) now_ns: u64,
     pub(crate) seats: Vec<Seat>,
-    pub(crate) bus: Bus<FakeDescriptor>,
-    pub(crate) source: Source,
-    pub(crate) model: Model,
+    pub(crate) kafka: Kafka,
+    catalog: SharedCatalog,
+    pub(crate) ingest: Ingest<Reader, FakeDescriptor>,
+    pub(crate) watcher: Watcher<Asker, Asker>,
+    pub(crate) health: Arc<Health>,
+    /// When the watcher looks next by itself.
+    look_ns: u64,
+    /// Ingest has had a turn since it looked last: what it found has been taken.
+    has_turned: bool,
     pub(crate) clients: Vec<Client>,
     /// A shard has written to ingest.
     asked: Arc<AtomicBool>,
@@ -166,7 +175,7 @@ impl World {
             };
             let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
             let shard = Some(Shard::new(setup, net.ring(&ring_setup(&plan)), now));
-            let rest = Rest::No;
+            let rest = Sleep::No;
             let letters = VecDeque::new();
             seats.push(Seat {
                 shard,
@@ -180,26 +189,53 @@ impl World {
                 rest,
             });
         }
-        let shown: Arc<IngestMetrics> = Arc::default();
-        let mut bus = Bus::new(writer, &routes(), &plan.limits, links, questions, catalog, shown);
-        let mut model = Model::default();
-        let source = Source::new(&mut bus, &mut model, rng.split());
+        let kafka = Kafka::new(plan.kafka, rng.split());
+        let health = Arc::new(Health::new());
+        let mut config = Config::new(([127, 0, 0, 1], 1).into(), kafka::Settings::new("nowhere"), routes());
+        config.limits = plan.limits.clone();
+        let setup = ingest::Setup {
+            config: &config,
+            writer,
+            links,
+            questions,
+            bell: Arc::new(Bell::unset()),
+            catalog: Arc::clone(&catalog),
+            metrics: Arc::default(),
+            health: Arc::clone(&health),
+        };
+        let (ingest, watcher) = ingest::over(setup, kafka.reader(), kafka.asker(), kafka.asker());
         let mut world = Self {
             plan,
             net,
             now_ns: now.mono_ns,
             seats,
-            bus,
-            source,
-            model,
+            kafka,
+            catalog,
+            ingest,
+            watcher,
+            health,
+            look_ns: 0,
+            has_turned: true,
             clients: Vec::new(),
             asked,
             full: false,
             next_client: 0,
             rng,
         };
-        world.hand_over();
+        world.start();
         world
+    }
+
+    /// Until clients are let in.
+    fn start(&mut self) {
+        for _ in 0..100 {
+            self.turn_ingest();
+            if self.health.is_ready() {
+                return;
+            }
+            self.advance_ms(100);
+        }
+        panic!("it is never ready");
     }
 
     fn now(&self) -> Now {
@@ -263,8 +299,8 @@ impl World {
             return Ok(false);
         }
         let wait = match seat.rest {
-            Rest::No => Wait::No,
-            Rest::Until { wait, due_ns } => {
+            Sleep::No => Wait::No,
+            Sleep::Until { wait, due_ns } => {
                 let idle = running.ring().is_idle();
                 if idle && (running.has_work() || !seat.inbox.is_empty()) {
                     return Err(format!("shard {shard} sleeps and has work: a wake was lost"));
@@ -279,20 +315,19 @@ impl World {
         if beside {
             // Something is published between the shard's turn and its sleep: its bell is rung, and it is not asleep yet.
             self.seats[shard].post();
-            self.hand_over();
-            self.answer();
+            self.turn_ingest();
         }
         let seat = &mut self.seats[shard];
         let Some(running) = &mut seat.shard else { return Ok(false) };
         match running.idle() {
-            Idle::No => seat.rest = Rest::No,
+            Idle::No => seat.rest = Sleep::No,
             Idle::Sleep(wait) => {
                 let due_ns = match wait {
                     Wait::No => now.mono_ns,
                     Wait::For(time) => now.mono_ns + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2),
                     Wait::Forever => u64::MAX,
                 };
-                seat.rest = Rest::Until { wait, due_ns };
+                seat.rest = Sleep::Until { wait, due_ns };
             }
             Idle::Ended => {
                 seat.report = Some(running.report());
@@ -302,25 +337,54 @@ impl World {
         Ok(true)
     }
 
-    /// Lets the bus take records and append what is due.
-    pub(crate) fn hand_over(&mut self) {
-        self.full = self.source.hand_over(&mut self.bus, self.now_ns).is_err();
-        self.bus.publish();
+    /// Lets the consumer fetch, the watcher look if it would, and ingest take a turn. True: something was done.
+    pub(crate) fn turn_ingest(&mut self) -> bool {
+        self.kafka.get_mut().now_ms = self.now_ns / 1_000_000;
+        let fetched = self.kafka.fetch();
+        let looks = self.has_turned && (self.watcher.is_asked() || self.now_ns >= self.look_ns);
+        if looks {
+            self.has_turned = false;
+            let goes_on = self.watcher.look();
+            assert!(goes_on || self.has_ended(), "nobody has stopped ingest");
+            self.look_ns = self.now_ns + u64::try_from(self.watcher.interval().as_nanos()).expect("seconds");
+        }
+        let asked = self.asked.swap(false, Ordering::Relaxed);
+        let rest = self.ingest.turn(self.now_ns);
+        assert!(rest != Rest::Ended || self.has_ended(), "nobody has stopped ingest");
+        self.full = matches!(rest, Rest::Full(_));
+        self.has_turned |= !self.full;
+        fetched || looks || asked || rest == Rest::No
     }
 
-    /// Lets the bus answer the shards, if anybody asked. True: something was done.
-    pub(crate) fn answer(&mut self) -> bool {
-        let idle = !self.asked.swap(false, Ordering::Relaxed) && self.bus.is_idle();
-        if !idle {
-            let goes_on = self.bus.answer_questions();
-            assert!(
-                goes_on || self.seats.iter().all(|seat| seat.shard.is_none()),
-                "nobody has stopped ingest"
-            );
-            self.bus.publish();
-            return goes_on;
-        }
-        false
+    fn has_ended(&self) -> bool {
+        self.seats.iter().all(|seat| seat.shard.is_none())
+    }
+
+    /// How far ingest is with the partitions of the lives it reads.
+    pub(crate) fn published(&self) -> BTreeMap<Part, i64> {
+        let catalog = self.catalog.load();
+        let present = catalog.topics.iter().filter(|topic| !topic.retired);
+        let next = |source: &SourceNumber| self.ingest.bus().next_offset(*source);
+        let parts = |topic: &engine::catalog::Topic| {
+            let epoch = topic.epoch;
+            let parts = (0..).zip(&topic.sources).map(|(partition, source)| ((epoch, partition), next(source)));
+            parts.collect::<Vec<_>>()
+        };
+        present.flat_map(parts).collect()
+    }
+
+    /// Ingest has all that can be read, and holds nothing back.
+    pub(crate) fn is_settled(&self) -> bool {
+        let (published, model) = (self.published(), self.kafka.model());
+        let is_even = |(part, next): (&Part, &i64)| {
+            model.line(*part).and_then(|line| line.read).is_none_or(|read| read.next == *next)
+        };
+        self.is_read() && published.iter().all(is_even)
+    }
+
+    /// Ingest has all that can be read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.kafka.get().is_read()
     }
 
     /// What no shard may exceed at any time.
@@ -347,11 +411,11 @@ impl World {
             let report = seat.shard.as_ref().map(Shard::report);
             format!("rest {:?}, {} letters, {report:?}", seat.rest, seat.letters.len())
         });
-        let (full, empty, behind) = (self.full, self.source.is_empty(), self.bus.behind());
+        let (full, empty, behind) = (self.full, self.is_read(), self.ingest.bus().behind());
         let seats: Vec<_> = seats.collect();
         format!(
             "full {full}, source empty {empty}, behind {behind:?}, idle {}, {seats:?}",
-            self.bus.is_idle()
+            self.ingest.is_idle()
         )
     }
 

@@ -3,7 +3,7 @@
 use super::{client, pass_ms};
 use crate::{
     client::Reading,
-    source::key,
+    kafka::cluster::key,
     workload::round,
     world::{Plan, World},
 };
@@ -33,7 +33,7 @@ fn crowd(stuck: usize) -> World {
         client(&mut world, |client| client.subscribe(&["beta.all"]));
     }
     for _ in 0..10 {
-        world.source.produce(40, 1_000, &mut world.model);
+        world.kafka.get_mut().produce(40);
         pass_ms(&mut world, 10);
     }
     world
@@ -43,14 +43,15 @@ fn crowd(stuck: usize) -> World {
 fn turns(world: &mut World) -> Vec<usize> {
     let mut turns = Vec::new();
     for _ in 0..BATCHES {
-        world.source.produce(40, 1_000, &mut world.model);
+        world.kafka.get_mut().produce(40);
         let mut count = 0;
         loop {
-            world.hand_over();
+            world.turn_ingest();
             world.tick(0).expect("nothing is wrong");
             count += 1;
-            let (clients, model) = (&mut world.clients, &world.model);
-            let mut all = world.source.is_empty();
+                let mut all = world.is_read();
+            let kafka = world.kafka.model();
+            let (clients, model) = (&mut world.clients, &*kafka);
             for client in clients.iter_mut().filter(|client| client.reading == Reading::All) {
                 client.read(model).expect("nothing is wrong");
                 all &= client.checker.caught_up(model).is_ok();
@@ -100,7 +101,7 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
     plan.capacity = 1_400;
     plan.buffers = 128;
     let mut world = World::new(plan, 8);
-    (world.source.value_bytes, world.source.keys) = (1_500, 2);
+    world.kafka.get_mut().have(1_500, 2);
     for _ in 0..1_200 {
         world.connect(0, false, false, |client| {
             client.set_window(200);
@@ -125,17 +126,17 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
     for _ in 0..85 {
         reader(&["late.a"]);
     }
-    world.source.produce(20, 1_000, &mut world.model);
+    world.kafka.get_mut().produce(20);
     pass_ms(&mut world, 10);
     assert_eq!(world.seats[0].metrics.blocked.get(), 1_200);
     // The shard gets no time until the slab is full. Then the readers stand in line, and behind them those whose message
     // is above the floor, more than one batch of sends together.
     for batch in 0.. {
-        world.source.produce(50, 1_000, &mut world.model);
+        world.kafka.get_mut().produce(50);
         if batch == 6 {
-            world.source.produce_one(0, Some(b"late".to_vec()), 1_000, &mut world.model);
+            world.kafka.get_mut().produce_one("alpha", Some(b"late".to_vec()));
         }
-        world.hand_over();
+        world.turn_ingest();
         if world.full {
             assert!(batch > 6);
             break;
@@ -148,7 +149,7 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
     assert!(world.seats[0].metrics.lagged.get() >= 1_200);
     for reader in readers {
         let client = &world.clients[reader];
-        client.checker.caught_up(&world.model).expect("everything");
+        client.checker.caught_up(&world.kafka.model()).expect("everything");
         assert_eq!(client.checker.slow_gaps, 0, "nobody who takes bytes lags");
     }
 }
@@ -157,13 +158,15 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
 #[test]
 fn one_flush_is_bounded() {
     let mut world = World::new(Plan::calm(), 9);
-    (world.source.value_bytes, world.source.keys) = (1_500, 2);
+    world.kafka.get_mut().have(1_500, 2);
     let at = client(&mut world, |client| {
         client.set_window(16 << 20);
         client.subscribe(&["beta.all"]);
     });
-    world.source.produce(600, 1_000, &mut world.model);
-    world.hand_over();
+    world.kafka.get_mut().produce(600);
+    while !world.is_read() {
+        world.turn_ingest();
+    }
     let mut most = 0;
     for _ in 0..100 {
         let before = world.seats[0].metrics.sent_bytes.get();
@@ -173,7 +176,7 @@ fn one_flush_is_bounded() {
         most = most.max((world.seats[0].metrics.sent_bytes.get() - before).checked_div(sends).unwrap_or(0));
     }
     pass_ms(&mut world, 10);
-    world.clients[at].checker.caught_up(&world.model).expect("everything");
+    world.clients[at].checker.caught_up(&world.kafka.model()).expect("everything");
     assert!((60_000..=64 << 10).contains(&most), "{most} bytes in one send");
 }
 
@@ -193,15 +196,15 @@ fn a_floor_does_not_pass_those_who_stand_in_line() {
     pass_ms(&mut world, 1_000);
     for _ in 0..2 {
         // The shard gets no time until the slab is full.
-        world.hand_over();
+        world.turn_ingest();
         while !world.full {
-            world.source.produce(50, 1_000, &mut world.model);
-            world.hand_over();
+            world.kafka.get_mut().produce(50);
+            world.turn_ingest();
         }
         pass_ms(&mut world, 10);
     }
     assert_eq!(world.seats[0].metrics.lagged.get(), 0, "nobody who takes bytes lags");
     for client in &world.clients {
-        client.checker.caught_up(&world.model).expect("everything");
+        client.checker.caught_up(&world.kafka.model()).expect("everything");
     }
 }

@@ -14,7 +14,7 @@ fn is_empty(world: &World) -> bool {
         .shard
         .as_ref()
         .map_or_else(|| world.seats[0].report.expect("it has ended"), engine::shard::Shard::report);
-    report == Report::default() && world.seats[0].load() == 0 && world.bus.held() == 0
+    report == Report::default() && world.seats[0].load() == 0 && world.ingest.bus().held() == 0
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_client_that_is_silent_and_acknowledges_nothing_is_closed_after_its_grace() 
     assert_eq!(world.seats[0].metrics.closed_by_silence.get(), 1);
     pass_ms(&mut world, 5_000);
     assert_eq!(world.seats[0].load(), 0);
-    assert_eq!(world.bus.held(), 0);
+    assert_eq!(world.ingest.bus().held(), 0);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_stalled_client_that_says_something_is_kept() {
     assert_eq!(world.seats[0].metrics.closed_by_silence.get(), 0);
     read(&mut world, at);
     assert!(world.clients[at].is_open());
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
 }
 
 #[test]
@@ -99,8 +99,7 @@ fn a_socket_that_took_something_has_its_time_from_then_on() {
     world.clients[at].set_reading(Reading::Paused);
     produce(&mut world, 400);
     pass_ms(&mut world, 20_000);
-    let (client, model) = (&mut world.clients[at], &world.model);
-    client.read_up_to(400, model).unwrap();
+    world.clients[at].read_up_to(400, &world.kafka.model()).unwrap();
     pass_ms(&mut world, 29_000);
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
     pass_ms(&mut world, 2_000);
@@ -126,19 +125,19 @@ fn a_client_that_lags_in_many_channels_gets_every_notice_first() {
     world.clients[at].set_reading(Reading::Paused);
     for number in 0..800 {
         let key = format!("many {number}").into_bytes();
-        world.source.produce_one(0, Some(key), 1_000, &mut world.model);
+        world.kafka.get_mut().produce_one("alpha", Some(key));
     }
     for _ in 0..40 {
         produce(&mut world, 50);
     }
     let lagged = world.seats[0].metrics.lagged.get();
     assert!(lagged >= 700, "{lagged} lagged: {}", world.state());
-    world.source.produce_one(0, Some(b"late".to_vec()), 1_000, &mut world.model);
+    world.kafka.get_mut().produce_one("alpha", Some(b"late".to_vec()));
     pass_ms(&mut world, 0);
     world.clients[at].set_window(200_000);
     read(&mut world, at);
     pass_ms(&mut world, 1_000);
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
     assert!(world.clients[at].checker.slow_gaps >= 700);
 }
 
@@ -168,13 +167,12 @@ fn a_slow_client_that_takes_a_little_is_kept_and_told_of_its_gaps() {
     for _ in 0..12 {
         produce(&mut world, 500);
         pass_ms(&mut world, 20_000);
-        let (client, model) = (&mut world.clients[at], &world.model);
-        client.read_up_to(400, model).unwrap();
+        world.clients[at].read_up_to(400, &world.kafka.model()).unwrap();
     }
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
     assert!(world.clients[at].is_open());
     read(&mut world, at);
     pass_ms(&mut world, 1_000);
     assert!(world.clients[at].checker.slow_gaps > 0, "the slab has been overwritten more than once");
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
 }

@@ -35,7 +35,7 @@ fn client(world: &mut World, first: impl FnOnce(&mut Client)) -> usize {
 
 /// Produces records of every topic.
 fn produce(world: &mut World, records: usize) {
-    world.source.produce(records, 1_000, &mut world.model);
+    world.kafka.get_mut().produce(records);
     pass_ms(world, 0);
 }
 
@@ -43,5 +43,5 @@ fn produce(world: &mut World, records: usize) {
 fn read(world: &mut World, client: usize) {
     let client = &mut world.clients[client];
     client.set_reading(Reading::All);
-    client.read(&world.model).expect("nothing is wrong");
+    client.read(&world.kafka.model()).expect("nothing is wrong");
 }

@@ -19,10 +19,10 @@ fn subscribing_twice_delivers_once() {
     let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
     world.clients[at].subscribe(&["beta.all", "k2.a"]);
     produce(&mut world, 100);
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
     assert!(world.clients[at].checker.messages > 20);
     assert_eq!(world.seats[0].shard.as_ref().unwrap().report().subscriptions, 2);
-    assert_eq!(world.bus.held(), 2);
+    assert_eq!(world.ingest.bus().held(), 2);
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn an_ended_subscription_is_silent_and_gives_its_number_back() {
     pass_ms(&mut world, 0);
     produce(&mut world, 100);
     assert_eq!(world.clients[at].checker.messages, before);
-    assert_eq!(world.bus.held(), 0);
+    assert_eq!(world.ingest.bus().held(), 0);
     world.clients[at].subscribe(&["beta.all"]);
     pass_ms(&mut world, 0);
     produce(&mut world, 100);
     assert!(world.clients[at].checker.messages > before);
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn names_that_do_not_hold_are_refused_one_by_one() {
     let held: Vec<_> = world.clients[at].checker.held().collect();
     assert_eq!(held.len(), 12, "{held:?}");
     assert!(held.contains(&&"beta.all".to_owned()), "{held:?}");
-    world.clients[at].checker.caught_up(&world.model).unwrap();
-    assert_eq!(world.bus.held(), 12, "numbers of refused names go back");
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
+    assert_eq!(world.ingest.bus().held(), 12, "numbers of refused names go back");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn more_channels_in_one_request_than_allowed_is_a_bad_request() {
         client.text("{", Asked::Error("BAD_JSON"));
         client.heartbeat();
     });
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
     assert_eq!(world.clients[at].checker.held().count(), 0);
 }
 
@@ -84,7 +84,7 @@ fn an_unheard_of_name_holds_and_gets_its_first_record() {
     assert_eq!(world.clients[at].checker.messages, 0);
     produce(&mut world, 400);
     assert!(world.clients[at].checker.messages > 0);
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
 }
 
 /// No error and no close: the client is read no faster than it may ask, and in the end all of it is answered.
@@ -99,7 +99,7 @@ fn a_flood_is_slowed_down_and_answered() {
     let next = 700 - world.clients[at].checker.unanswered() - at_once;
     assert!((100..=230).contains(&next), "{next}: 200 frames a second");
     pass_ms(&mut world, 4_000);
-    world.clients[at].checker.caught_up(&world.model).unwrap();
+    world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
     assert!(world.clients[at].is_open());
 }
 
@@ -164,7 +164,7 @@ fn violations_are_closed_with_their_codes() {
         assert_eq!(world.clients[at].last_close, Some(code), "{name}");
         pass_ms(&mut world, 3_000);
         assert_eq!(world.seats[0].shard.as_ref().unwrap().report(), engine::shard::Report::default());
-        assert_eq!((world.seats[0].load(), world.bus.held()), (0, 0), "{name}");
+        assert_eq!((world.seats[0].load(), world.ingest.bus().held()), (0, 0), "{name}");
     }
 }
 
@@ -188,5 +188,5 @@ fn requests_that_wait_are_void_once_the_connection_is_closed() {
     let next = client(&mut world, Client::heartbeat);
     produce(&mut world, 100);
     assert_eq!(world.clients[next].checker.messages, 0);
-    world.clients[holder].checker.caught_up(&world.model).unwrap();
+    world.clients[holder].checker.caught_up(&world.kafka.model()).unwrap();
 }
