@@ -133,8 +133,9 @@ impl<R: Ring> Shard<R> {
         let catalog = self.catalog.load();
         while let Some(client) = self.connections.at_mut(connection)
             && client.own_answers() <= limit
-            && let Some((channel, missed)) = self.subscriptions.recover(connection)
+            && let Some((channel, mut missed)) = self.subscriptions.recover(connection)
         {
+            missed.sort();
             let Some(name) = &self.subscriptions.channel(channel).name else { continue };
             let begun = self.links.begun(channel);
             for (source, from) in missed.iter() {

@@ -70,6 +70,17 @@ impl Missed {
         }
     }
 
+    /// In the order of the sources: what came to its end is told of before what took its place.
+    pub(crate) fn sort(&mut self) {
+        if let Some(first) = self.first
+            && !self.more.is_empty()
+        {
+            self.more.push(first);
+            self.more.sort_unstable();
+            self.first = Some(self.more.remove(0));
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
         self.first.iter().chain(&self.more).copied()
     }

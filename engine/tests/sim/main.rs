@@ -10,10 +10,10 @@ mod faults;
 mod kafka;
 mod model;
 mod oracle;
-mod rng;
-mod scenarios;
 mod place;
 mod redeem;
+mod rng;
+mod scenarios;
 mod workload;
 mod world;
 

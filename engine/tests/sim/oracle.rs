@@ -151,7 +151,8 @@ impl Checker {
     pub(crate) fn caught_up_to(&self, model: &Model, published: &BTreeMap<Part, i64>) -> Result<(), Wrong> {
         self.answered()?;
         for (channel, sub) in &self.held {
-            for (&part, &next) in published.iter().filter(|(part, _)| sub.check_topic(model, part.0).is_ok()) {
+            for (&part, &next) in published.iter().filter(|(part, _)| sub.check_topic(model, part.0).is_ok())
+            {
                 let Some(line) = model.line(part) else { continue };
                 let place = sub.place_or_first(model, part, line);
                 place.is_complete_to(line, channel, next).map_err(|wrong| at(part, wrong))?;

@@ -52,7 +52,16 @@ fn all_logs(line: &Line) -> u64 {
 impl Place {
     /// Begins at this offset, of whichever log there is.
     pub(crate) fn begin(next: Next, line: &Line) -> Self {
-        Self { next, floor: None, logs: all_logs(line), delivered: None, void_end: 0, gapped: false, over: false, confused: None }
+        Self {
+            next,
+            floor: None,
+            logs: all_logs(line),
+            delivered: None,
+            void_end: 0,
+            gapped: false,
+            over: false,
+            confused: None,
+        }
     }
 
     /// The first offset that is still to come.
@@ -77,12 +86,20 @@ impl Place {
     }
 
     /// The logs it may be of once everything below `to` has come, and why not of any other.
-    fn reaches(&self, line: &Line, channel: &str, to: i64, in_log: impl Fn(usize) -> bool) -> Result<u64, Wrong> {
+    fn reaches(
+        &self,
+        line: &Line,
+        channel: &str,
+        to: i64,
+        in_log: impl Fn(usize) -> bool,
+    ) -> Result<u64, Wrong> {
         let Some(next) = self.next(line) else { return Ok(all_logs(line)) };
         let (mut logs, mut why) = (0, None);
         for log in (0..=line.log()).filter(|log| in_log(*log)) {
             if !self.logs(line).any(|from| line.survives(next, from, log)) {
-                why.get_or_insert_with(|| format!("what was there below {next} was cut off, and no notice said so"));
+                why.get_or_insert_with(|| {
+                    format!("what was there below {next} was cut off, and no notice said so")
+                });
             } else if let Some(lost) = line.first_lost(log, next, to) {
                 why = Some(format!("without a notice of {lost:?}"));
             } else if let Some(missing) = line.first(channel, log, next, to) {
@@ -95,7 +112,13 @@ impl Place {
     }
 
     /// A message at this offset came, which was written to log `born`.
-    pub(crate) fn message(&mut self, line: &Line, channel: &str, offset: i64, born: usize) -> Result<(), Wrong> {
+    pub(crate) fn message(
+        &mut self,
+        line: &Line,
+        channel: &str,
+        offset: i64,
+        born: usize,
+    ) -> Result<(), Wrong> {
         if let Some(next) = self.next(line)
             && offset < self.floor.unwrap_or(next)
         {

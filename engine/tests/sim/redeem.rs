@@ -87,7 +87,13 @@ fn valid(line: &Line, next: i64) -> Resumed {
 }
 
 /// Whether who comes back with these gets what it lacks, no more and no less, or is told. `place` is what it has.
-pub(crate) fn check(kept: &Kept, model: &Model, channel: &str, part: Part, place: &Place) -> Result<(), Wrong> {
+pub(crate) fn check(
+    kept: &Kept,
+    model: &Model,
+    channel: &str,
+    part: Part,
+    place: &Place,
+) -> Result<(), Wrong> {
     let Some(line) = model.line(part) else { return Ok(()) };
     if place.confused.is_some() {
         return Ok(());
@@ -115,7 +121,9 @@ pub(crate) fn check(kept: &Kept, model: &Model, channel: &str, part: Part, place
         let log = place.logs(line).next().unwrap_or(0);
         let same = line.cuts[log..].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
         if let Some(early) = line.first(channel, log, at.max(line.start), next.min(same)) {
-            return Err(format!("who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"));
+            return Err(format!(
+                "who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"
+            ));
         }
     }
     // What lies between is lost in every log that it may be of.

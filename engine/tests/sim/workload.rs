@@ -2,20 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use engine::{
-    mail::ToShard,
-    metrics::Kind,
-    shard::Report,
-    slab::Sizes,
-};
+use engine::{mail::ToShard, metrics::Kind, shard::Report, slab::Sizes};
 use proto::ws::{close::CloseCode, frame::OpCode};
 use ring::fake::Disturbances;
 
 use crate::{
     client::{Client, End, Reading},
+    kafka::{Options, cluster::key},
     oracle::{Asked, Wrong},
     rng::{Hash, Rng},
-    kafka::{Options, cluster::key},
     world::{Plan, World},
 };
 
@@ -450,10 +445,8 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
         let any = round(world)?;
         // Who asked faster than it is read is answered all the same.
         let asks = |client: &Client| client.is_live() && client.checker.unanswered() > 0;
-        let waits = world.full
-            || !world.is_settled()
-            || !world.ingest.is_idle()
-            || world.clients.iter().any(asks);
+        let waits =
+            world.full || !world.is_settled() || !world.ingest.is_idle() || world.clients.iter().any(asks);
         let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
         quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
         calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };

@@ -367,7 +367,8 @@ impl World {
         let next = |source: &SourceNumber| self.ingest.bus().next_offset(*source);
         let parts = |topic: &engine::catalog::Topic| {
             let epoch = topic.epoch;
-            let parts = (0..).zip(&topic.sources).map(|(partition, source)| ((epoch, partition), next(source)));
+            let parts =
+                (0..).zip(&topic.sources).map(|(partition, source)| ((epoch, partition), next(source)));
             parts.collect::<Vec<_>>()
         };
         present.flat_map(parts).collect()

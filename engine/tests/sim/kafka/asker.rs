@@ -53,7 +53,10 @@ impl Ask for Asker {
         let is_leaderless = |log: &super::log::Log| log.leader.is_none_or(|leader| !cluster.up[leader]);
         Ok(Topic {
             partitions: partitions.clone().map(|(partition, _)| partition).collect(),
-            leaderless: partitions.filter(|(_, log)| is_leaderless(log)).map(|(partition, _)| partition).collect(),
+            leaderless: partitions
+                .filter(|(_, log)| is_leaderless(log))
+                .map(|(partition, _)| partition)
+                .collect(),
             id: knows_ids.then_some(TopicId(topic.id)),
         })
     }

@@ -41,7 +41,8 @@ pub(crate) struct Options {
 
 impl Options {
     /// As most are.
-    pub(crate) const PLAIN: Self = Self { brokers: 3, cluster_id: true, new_brokers: true, topics: TOPICS.len(), bad_batches: true };
+    pub(crate) const PLAIN: Self =
+        Self { brokers: 3, cluster_id: true, new_brokers: true, topics: TOPICS.len(), bad_batches: true };
 }
 
 /// The present life of a topic.
@@ -185,7 +186,9 @@ impl Cluster {
         let hole = if self.rng.chance(50) { self.rng.below(3) } else { 0 };
         let hole = i64::try_from(hole).expect("small");
         let part = (self.topics[topic].epoch, number);
-        let Some(log) = self.topics.get_mut(topic).map(|topic| &mut topic.partitions[partition]) else { return };
+        let Some(log) = self.topics.get_mut(topic).map(|topic| &mut topic.partitions[partition]) else {
+            return;
+        };
         // While a transaction is open most of what comes is of it.
         let is_open = stable < log.end && self.rng.chance(700);
         let kind = if is_open { Kind::Open(Rc::clone(&body)) } else { Kind::Record(Rc::clone(&body)) };

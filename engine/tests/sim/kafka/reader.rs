@@ -63,12 +63,26 @@ struct Assigned {
 /// What waits to be handed out.
 #[derive(Debug, Clone)]
 enum Queued {
-    Record { part: Part, offset: i64, body: Rc<Body>, log: usize },
+    Record {
+        part: Part,
+        offset: i64,
+        body: Rc<Body>,
+        log: usize,
+    },
     /// The position passes what is not delivered.
-    Moved { part: Part, next: i64, log: usize },
+    Moved {
+        part: Part,
+        next: i64,
+        log: usize,
+    },
     OutOfRange(i64),
     Truncated(Option<i64>),
-    Skipped { part: Part, from: i64, to: i64, log: usize },
+    Skipped {
+        part: Part,
+        from: i64,
+        to: i64,
+        log: usize,
+    },
     Refused,
     Doubt(Option<TopicId>, &'static str),
     Error,
@@ -233,7 +247,8 @@ impl Cluster {
     /// What the consumer has fetched of a partition at most, and of which epoch: a cut below is one it can see.
     pub(crate) fn fetched(&self, topic: &str, partition: u32) -> Option<(i64, Option<i32>)> {
         let assigned = self.client.as_ref()?.assigned.values();
-        let mut found = assigned.filter(|assigned| assigned.topic == topic && assigned.partition == partition);
+        let mut found =
+            assigned.filter(|assigned| assigned.topic == topic && assigned.partition == partition);
         found.next().map(|assigned| (assigned.fetch, assigned.epoch))
     }
 
@@ -272,7 +287,8 @@ impl Cluster {
         if !self.any_up() {
             return;
         }
-        let mut topics: Vec<String> = client.assigned.values().map(|assigned| assigned.topic.clone()).collect();
+        let mut topics: Vec<String> =
+            client.assigned.values().map(|assigned| assigned.topic.clone()).collect();
         topics.dedup();
         for name in topics {
             let Some(id) = self.topics.get(name.as_str()).map(|topic| topic.id) else { continue };
@@ -283,7 +299,8 @@ impl Cluster {
             client.leaders.retain(|(topic, _), _| *topic != name);
             // It is told behind what was fetched before, or at once.
             let at_once = self.rng.chance(500);
-            for (&tag, assigned) in client.assigned.iter_mut().filter(|(_, assigned)| assigned.topic == name) {
+            for (&tag, assigned) in client.assigned.iter_mut().filter(|(_, assigned)| assigned.topic == name)
+            {
                 // The leader epochs begin anew with the topic.
                 assigned.epoch = assigned.epoch.filter(|_| self.rng.chance(500));
                 assigned.validate = true;
@@ -313,7 +330,9 @@ impl Cluster {
         }
         let queued: &mut Vec<Queued> = &mut Vec::new();
         self.fetch_into(assigned, leaders, queued);
-        for queued in queued.iter().filter(|queued| !matches!(queued, Queued::Record { .. } | Queued::Moved { .. })) {
+        for queued in
+            queued.iter().filter(|queued| !matches!(queued, Queued::Record { .. } | Queued::Moved { .. }))
+        {
             self.show(|| format!("{}.{} fetches {queued:?}", assigned.topic, assigned.partition));
         }
         queue.extend(queued.drain(..).map(|queued| (tag, queued)));
@@ -370,7 +389,8 @@ impl Cluster {
         let fails = self.is_lively && self.rng.chance(30);
         let log = &self.topics[assigned.topic.as_str()].partitions[assigned.partition as usize];
         let mut fetched = Vec::new();
-        for (offset, entry) in log.from(assigned.fetch).take(most).take_while(|(offset, _)| *offset < stable) {
+        for (offset, entry) in log.from(assigned.fetch).take(most).take_while(|(offset, _)| *offset < stable)
+        {
             assigned.epoch = Some(entry.leader_epoch);
             assigned.fetch = offset + 1;
             fetched.push(match &entry.kind {

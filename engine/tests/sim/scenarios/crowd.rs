@@ -49,7 +49,7 @@ fn turns(world: &mut World) -> Vec<usize> {
             world.turn_ingest();
             world.tick(0).expect("nothing is wrong");
             count += 1;
-                let mut all = world.is_read();
+            let mut all = world.is_read();
             let kafka = world.kafka.model();
             let (clients, model) = (&mut world.clients, &*kafka);
             for client in clients.iter_mut().filter(|client| client.reading == Reading::All) {
