@@ -1,33 +1,46 @@
 //! The librdkafka client that a consumer's handles share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafka;
 
+use crate::native::Queue;
 use crate::reminder::Reminder;
 use crate::settings::Role;
 use crate::watch::{SharedWatch, Watch};
 use crate::{Error, Settings};
 
-/// How many queued events one [`Client::serve`] takes at most: logs of a `debug` run must not hold a caller up.
-const EVENTS_PER_CALL: usize = 64;
+/// How many queued events [`Client::trouble`] takes at most: it does not know how many there are, and logs of a
+/// `debug` run must not hold a caller up.
+const EVENTS_PER_LOOK: usize = 64;
 
 /// A consumer client without a group. Every handle made from it ([`crate::native`]) holds the `Arc`, so that it is
 /// destroyed last, as librdkafka demands.
 pub(crate) struct Client {
     consumer: BaseConsumer<SharedWatch>,
     reminder: Reminder,
+    /// Held while events are taken: whoever has found the queue empty knows that all that was in it has been heard.
+    #[expect(
+        clippy::disallowed_types,
+        reason = "taken once a batch, and by questions that were left without an answer"
+    )]
+    serving: std::sync::Mutex<()>,
 }
 
 impl Client {
     pub(crate) fn new(settings: &Settings, watch: SharedWatch) -> Result<Arc<Self>, Error> {
         let config = settings.client_config(Role::Consumer)?;
+        watch.0.set_quiet(!settings.asks_for_debug());
         let consumer = BaseConsumer::from_config_and_context(&config, watch)
             .map_err(|error| Error::from_creation(&error))?;
-        Ok(Arc::new(Self { consumer, reminder: Reminder::new(&settings.brokers)? }))
+        Ok(Arc::new(Self {
+            consumer,
+            reminder: Reminder::new(&settings.brokers)?,
+            serving: Default::default(),
+        }))
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<SharedWatch> {
@@ -48,10 +61,15 @@ impl Client {
         SharedWatch::clone(self.consumer.context())
     }
 
-    /// Hands waiting errors and log lines to the [`Watch`]. Records never come this way: they have a queue of their
-    /// own.
-    pub(crate) fn serve(&self) {
-        for _ in 0..EVENTS_PER_CALL {
+    /// Hands waiting errors and log lines to the [`Watch`]: all that are in the main queue as it begins. Records never
+    /// come this way: they have a queue of their own.
+    pub(crate) fn serve(&self, main: &Queue) {
+        let _one_at_a_time = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(main.len());
+    }
+
+    fn take(&self, count: usize) {
+        for _ in 0..count {
             // rdkafka answers None for "nothing there" and for "took one" alike, hence no early end.
             drop(self.consumer.poll(Duration::ZERO));
         }
@@ -65,7 +83,10 @@ impl Client {
 
     /// What went wrong last, having looked at what has arrived.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.serve();
+        {
+            let _one_at_a_time = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+            self.take(EVENTS_PER_LOOK);
+        }
         self.look_after();
         self.watch().trouble()
     }

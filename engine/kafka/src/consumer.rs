@@ -1,19 +1,21 @@
 //! The consumer: partitions assigned by their owner, one queue, drained in batches.
 
-use std::collections::HashMap;
-use std::ffi::CString;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use crate::assigned::{Assigned, Assignment, Progress};
+use crate::changes::{Change, Meaning};
 use crate::client::Client;
 use crate::clock::now;
-use crate::native::{self, Batch, Partition, Queue, TopicHandle, partition_number, topic_name};
+use crate::native::{self, Batch, Message, Queue, TopicHandle, partition_number, topic_name};
+use crate::offsets;
 use crate::record::Delivery;
 use crate::wake::{EventFd, Waker};
 use crate::watch::SharedWatch;
-use crate::{Ask, BrokerEvent, Error, Flow, Lookup, Read, Settings, Topic, TopicError, Wanted};
+use crate::{Ask, BrokerEvent, Error, Flow, Lookup, Read, Settings, Topic, TopicError, TopicId, Wanted};
 
 /// While no broker is connected, how often [`Consumer::events`] asks whether one is back, and how long it waits for
 /// the answer: librdkafka tells when the last connection breaks, and not when one stands again.
@@ -33,7 +35,8 @@ const RENEW_LONGEST: Duration = Duration::from_secs(120);
 /// librdkafka can lose all its brokers and never look for them again (see `reminder`; seen with 2.12.1: a broker that
 /// it wants to be rid of, and that somebody still refers to, stays for ever and passes for a connection in progress). So
 /// when no broker has answered a [`Lookup`] for 30 s and no record came, [`Consumer::news`] replaces the client by a
-/// new one, which goes on at each partition's next offset; the owner sees `Down` and `Up`.
+/// new one, which goes on at each partition's next offset; the owner sees `Down` and `Up`. It does so at once when a
+/// topic was made anew whose leader epochs librdkafka takes for outdated: it would never find the new leader.
 ///
 /// Memory: prefetched records up to `queued.max.messages.kbytes` (64 MiB) in all, and one response a broker above it
 /// (`fetch.max.bytes`, 8 MiB).
@@ -41,10 +44,11 @@ const RENEW_LONGEST: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Consumer {
     settings: Settings,
-    assigned: HashMap<u32, Assigned>,
-    tags: HashMap<Partition, u32>,
-    /// The partition met last and its tag: records of a partition come in runs.
-    last: Option<(Partition, u32)>,
+    assignment: Assignment,
+    /// What is to be told before any more of the batch.
+    notes: VecDeque<Note>,
+    /// How many partitions are marked as refused.
+    refused: usize,
     batch: Batch,
     queue: Queue,
     main: Queue,
@@ -57,13 +61,21 @@ pub struct Consumer {
     current: Arc<ArcSwap<Client>>,
 }
 
+/// A delivery that is not a message of librdkafka's.
 #[derive(Debug)]
-struct Assigned {
-    /// Where reading was last told to begin.
-    start: i64,
-    c_name: CString,
-    handle: TopicHandle,
-    number: i32,
+struct Note {
+    tag: u32,
+    meaning: Meaning,
+    text: String,
+}
+
+impl Note {
+    fn delivery(&self) -> Delivery<'_> {
+        match self.meaning {
+            Meaning::Doubt => Delivery::Doubt { tag: self.tag, text: &self.text },
+            Meaning::Refused => Delivery::Refused { tag: self.tag, text: &self.text },
+        }
+    }
 }
 
 impl Consumer {
@@ -76,9 +88,9 @@ impl Consumer {
         main.notify(&event);
         Ok(Self {
             settings: settings.clone(),
-            assigned: HashMap::new(),
-            tags: HashMap::new(),
-            last: None,
+            assignment: Assignment::default(),
+            notes: VecDeque::new(),
+            refused: 0,
             batch: Batch::new(),
             queue,
             main,
@@ -127,46 +139,46 @@ impl Consumer {
     /// Reads a partition from `offset` (0 or more) on; `tag` comes back with each of its records. Asks no broker: an
     /// offset that is not there shows as a [`Delivery`], a partition that is not there as a [`BrokerEvent::Other`].
     pub fn assign(&mut self, topic: &str, partition: u32, offset: i64, tag: u32) -> Result<(), Error> {
-        let c_name =
-            topic_name(topic).ok_or_else(|| Error::Unknown(format!("{topic:?} is no topic name")))?;
+        let name = topic_name(topic).ok_or_else(|| Error::Unknown(format!("{topic:?} is no topic name")))?;
         let number = partition_number(partition)?;
-        let handle = TopicHandle::new(&self.client, &c_name)?;
-        let key = handle.partition(number);
-        if self.assigned.contains_key(&tag) || self.tags.contains_key(&key) {
-            return Err(Error::Tag(tag));
+        let progress = Progress::from(checked(offset)?);
+        let handle = TopicHandle::new(&self.client, &name)?;
+        let part = self.assignment.add(tag, name, handle, number, progress)?;
+        let started = start(&self.client, &self.queue, part);
+        if started.is_err() {
+            self.assignment.remove(tag)?;
         }
-        handle.start(number, checked(offset)?, &self.queue)?;
-        self.tags.insert(key, tag);
-        self.assigned.insert(tag, Assigned { start: offset, c_name, handle, number });
-        Ok(())
+        started
     }
 
     /// Stops reading a partition: nothing with this tag is delivered afterwards.
     pub fn unassign(&mut self, tag: u32) -> Result<(), Error> {
-        let assigned = self.assigned.remove(&tag).ok_or(Error::Tag(tag))?;
-        let key = assigned.handle.partition(assigned.number);
-        self.tags.remove(&key);
-        self.last = None;
-        self.batch.discard(key);
-        assigned.handle.stop(assigned.number)
+        let part = self.assignment.remove(tag)?;
+        self.refused -= usize::from(part.refused);
+        self.notes.retain(|note| note.tag != tag);
+        self.batch.discard(part.key());
+        part.handle.stop(part.number)
     }
 
-    /// Goes on at another offset (0 or more): no record fetched before is delivered afterwards.
+    /// Goes on at another offset (0 or more): no record fetched before is delivered afterwards. Up to the next offset,
+    /// the broker is told the leader epoch of the last record: has the log been cut below it, [`Delivery::Truncated`]
+    /// comes.
     ///
     /// Stops and starts the partition, since librdkafka's own seek refuses one that stands still after an error.
     pub fn seek(&mut self, tag: u32, offset: i64) -> Result<(), Error> {
-        let offset = checked(offset)?;
-        let assigned = self.assigned.get_mut(&tag).ok_or(Error::Tag(tag))?;
-        assigned.handle.stop(assigned.number)?;
-        assigned.start = offset;
-        self.batch.discard(assigned.handle.partition(assigned.number));
-        assigned.handle.start(assigned.number, offset, &self.queue)
+        let (offset, whole) = (checked(offset)?, self.batch.is_empty());
+        let part = self.assignment.get_mut(tag)?;
+        *part.progress_mut() = part.progress().seek(offset, theirs(&self.client, part, whole));
+        self.refused -= usize::from(std::mem::take(&mut part.refused));
+        part.handle.stop(part.number)?;
+        self.batch.discard(part.key());
+        start(&self.client, &self.queue, part)
     }
 
     /// Sleeps until there is something to drain, an event, a wake, or the timeout has passed. May return early.
     pub fn wait(&self, timeout: Duration) {
         // librdkafka tells of an arrival once until the queue is read, and a drain may have left some.
-        if !self.batch.is_empty() || self.queue.len() > 0 {
+        if !self.batch.is_empty() || !self.notes.is_empty() || self.queue.len() > 0 {
             return;
         }
         self.event.wait_for_either(&self.woken, timeout);
@@ -189,25 +201,31 @@ impl Consumer {
     }
 
     /// See [`Read::drain`].
-    fn drain_while(&mut self, mut max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
-        let mut done = 0;
+    fn drain_while(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
+        let (mut done, mut records) = (0, false);
+        self.listen();
         while done < max {
             let mut more = true;
             if self.batch.is_empty() {
                 let wanted = max - done;
                 let got = self.queue.fill(&mut self.batch, wanted);
                 more = got == wanted.min(native::BATCH);
+                // Whatever has changed before a record of this batch was fetched is told before it.
+                self.listen();
             }
             while done < max {
-                let Some(message) = self.batch.take() else { break };
-                // None: unassigned since it was fetched.
-                let Some(tag) = self.tag_of(message.partition()) else { continue };
-                let Some(delivery) = Delivery::of(&message, tag) else { continue };
-                let flow = on(delivery);
-                if flow == Flow::Again {
-                    self.batch.put_back(message);
-                    max = done;
-                    break;
+                if let Some(note) = self.notes.pop_front() {
+                    if on(note.delivery()) == Flow::Again {
+                        self.notes.push_front(note);
+                        return self.drained(done, records);
+                    }
+                } else {
+                    let Some(message) = self.batch.take() else { break };
+                    match self.hand_out(message, on) {
+                        None => continue,
+                        Some(Flow::Again) => return self.drained(done, records),
+                        Some(Flow::Next) => records = true,
+                    }
                 }
                 done += 1;
                 if flow == Flow::Last {
@@ -218,36 +236,102 @@ impl Consumer {
                 break;
             }
         }
-        if done > 0 {
+        self.drained(done, records)
+    }
+
+    fn drained(&self, done: usize, records: bool) -> usize {
+        if records {
             self.client.watch().answered();
         }
         done
     }
 
-    fn tag_of(&mut self, partition: Partition) -> Option<u32> {
-        if let Some((last, tag)) = self.last
-            && last == partition
-        {
-            return Some(tag);
+    /// Hands out one message. None: there is nothing to hand out, or something else comes first.
+    fn hand_out(&mut self, message: Message, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> Option<Flow> {
+        // None: unassigned since it was fetched.
+        let part = self.assignment.of(message.partition())?;
+        let delivery = Delivery::of(&message, part.tag)?;
+        let is_record = matches!(delivery, Delivery::Record(_));
+        let epoch = message.leader_epoch().filter(|_| is_record);
+        if part.progress().falls(epoch) {
+            part.progress_mut().forget_epochs();
+            let text = "the leader epoch of the records falls".to_owned();
+            self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, text });
+            self.batch.put_back(message);
+            return None;
         }
-        let tag = *self.tags.get(&partition)?;
-        self.last = Some((partition, tag));
-        Some(tag)
+        if on(delivery) == Flow::Again {
+            self.batch.put_back(message);
+            return Some(Flow::Again);
+        }
+        if is_record {
+            part.progress_mut().took(message.offset(), epoch);
+            self.refused -= usize::from(std::mem::take(&mut part.refused));
+        } else {
+            part.progress_mut().failed(message.offset());
+            let refused = matches!(Delivery::of(&message, part.tag), Some(Delivery::Refused { .. }));
+            if refused && !std::mem::replace(&mut part.refused, true) {
+                self.refused += 1;
+            }
+        }
+        Some(Flow::Next)
     }
 
-    /// The next offset of a partition as far as drained. It passes control and aborted records, which are never
+    /// Learns what has become of topics and leaders so far.
+    fn listen(&mut self) {
+        self.client.serve(&self.main);
+        for change in self.client.watch().changes() {
+            self.note(&change);
+        }
+        if self.refused > 0 {
+            self.look_for_permission();
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        let concerned = |part: &&Assigned| {
+            part.name.as_bytes() == change.topic.as_bytes()
+                && change.partition.is_none_or(|number| number == part.number)
+        };
+        let note =
+            |part: &Assigned| Note { tag: part.tag, meaning: change.meaning, text: change.text.clone() };
+        self.notes.extend(self.assignment.iter().filter(concerned).map(note));
+    }
+
+    /// librdkafka tells of a refusal once and of its end not at all. But a refused fetch takes the end of the partition
+    /// with it (-1), and the first one that is answered brings it back.
+    fn look_for_permission(&mut self) {
+        for part in self.assignment.iter_mut().filter(|part| part.refused) {
+            if offsets::end(&self.client, &part.name, part.number).is_some() {
+                part.refused = false;
+                self.refused -= 1;
+                let text = "fetches are answered again".to_owned();
+                self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, text });
+            }
+        }
+    }
+
+    /// The next offset of a partition as far as handed out. It passes control and aborted records, which are never
     /// delivered. None before the first record, and for a tag that is not assigned.
     #[must_use]
     pub fn position(&self, tag: u32) -> Option<i64> {
-        let assigned = self.assigned.get(&tag)?;
-        native::position(&self.client, &assigned.c_name, assigned.number)
+        let part = self.assignment.get(tag)?;
+        part.progress().position(theirs(&self.client, part, self.batch.is_empty()))
     }
 
-    /// The partition's high watermark as the last fetch told it; costs no request. None before the first.
+    /// The partition's high watermark as the last fetch told it; costs no request. None before the first, and while
+    /// fetches are refused.
     #[must_use]
     pub fn end(&self, tag: u32) -> Option<i64> {
-        let assigned = self.assigned.get(&tag)?;
-        native::end(&self.client, &assigned.c_name, assigned.number)
+        let part = self.assignment.get(tag)?;
+        offsets::end(&self.client, &part.name, part.number)
+    }
+
+    /// See [`Read::reads`].
+    #[must_use]
+    pub fn reads(&self, tag: u32) -> Option<TopicId> {
+        let part = self.assignment.get(tag)?;
+        self.client.watch().topic_id(part.name.to_str().ok()?)
     }
 
     /// What happened to the connections since the last call. To be called after each [`Consumer::wait`], or at least
@@ -260,40 +344,44 @@ impl Consumer {
     /// The same, but never waits: for an owner who has another thread call [`Lookup::probe`] while no broker is
     /// connected.
     pub fn news(&mut self) -> Vec<BrokerEvent> {
-        if self.main.len() > 0 {
-            self.client.serve();
-        }
+        self.client.serve(&self.main);
         self.client.look_after();
-        self.renew_if_silent();
+        self.renew_if_stuck();
         self.client.watch().take()
     }
 
-    fn renew_if_silent(&mut self) {
+    fn renew_if_stuck(&mut self) {
+        if self.client.watch().is_stuck() {
+            return self.replace("a topic was made anew and its leader epochs have begun anew");
+        }
         let Some(silence) = self.client.watch().silence(now()) else {
             self.renew_after = RENEW_AFTER;
             return;
         };
-        // A batch that a panic left behind counts as taken in the positions, so it has to be used up first.
-        if silence < self.renew_after || !self.batch.is_empty() {
+        if silence < self.renew_after {
             return;
         }
         self.renew_after = (silence * 2).min(silence + RENEW_LONGEST);
-        if let Err(error) = self.renew() {
-            self.client.watch().fail(&format!("the client could not be replaced: {error}"));
+        self.replace("no broker has answered for long");
+    }
+
+    fn replace(&mut self, why: &str) {
+        match self.renew() {
+            Ok(()) => tracing::info!(target: "kafka", "{why}: went on with a new client"),
+            Err(error) => self.client.watch().fail(&format!("the client could not be replaced: {error}")),
         }
     }
 
-    /// Goes on with a new client where the old one stands.
+    /// Goes on with a new client where the old one stands: what was taken from it and not handed out comes again.
     fn renew(&mut self) -> Result<(), Error> {
         let client = Client::new(&self.settings, self.client.shared_watch())?;
         let (queue, main) = (Queue::new(&client)?, Queue::main(&client)?);
-        let (mut assigned, mut tags) = (HashMap::new(), HashMap::new());
-        for (&tag, old) in &self.assigned {
-            let handle = TopicHandle::new(&client, &old.c_name)?;
-            let start = self.position(tag).unwrap_or(old.start);
-            handle.start(old.number, start, &queue)?;
-            tags.insert(handle.partition(old.number), tag);
-            assigned.insert(tag, Assigned { start, c_name: old.c_name.clone(), handle, number: old.number });
+        let (mut assignment, whole) = (Assignment::default(), self.batch.is_empty());
+        for old in self.assignment.iter() {
+            let handle = TopicHandle::new(&client, &old.name)?;
+            let progress = old.progress().go_on(theirs(&self.client, old, whole));
+            let part = assignment.add(old.tag, old.name.clone(), handle, old.number, progress)?;
+            start(&client, &queue, part)?;
         }
         queue.notify(&self.event);
         main.notify(&self.event);
@@ -301,15 +389,14 @@ impl Consumer {
         self.queue.mute();
         self.main.mute();
         self.current.store(Arc::clone(&client));
-        self.tags = tags;
-        self.last = None;
+        self.refused = 0;
         let old = (
-            std::mem::replace(&mut self.assigned, assigned),
+            std::mem::replace(&mut self.batch, Batch::new()),
+            std::mem::replace(&mut self.assignment, assignment),
             std::mem::replace(&mut self.queue, queue),
             std::mem::replace(&mut self.main, main),
             std::mem::replace(&mut self.client, client),
         );
-        tracing::info!(target: "kafka", "no broker has answered for long: went on with a new client");
         // It may take for ever to end a client that has lost its mind.
         let grave = std::thread::Builder::new().name("kafka-old-client".to_owned());
         grave.spawn(move || drop(old)).map(drop).map_err(|error| Error::Client(error.to_string()))
@@ -354,6 +441,10 @@ impl Read for Consumer {
         Self::end(self, tag)
     }
 
+    fn reads(&self, tag: u32) -> Option<TopicId> {
+        Self::reads(self, tag)
+    }
+
     fn news(&mut self) -> Vec<BrokerEvent> {
         Self::news(self)
     }
@@ -382,6 +473,21 @@ impl Ask for Consumer {
     }
 }
 
+/// Has librdkafka fetch a partition from where it stands.
+fn start(client: &Client, queue: &Queue, part: &Assigned) -> Result<(), Error> {
+    let (offset, epoch) = part.progress().start();
+    part.handle.start(part.number, offset, queue)?;
+    if let Some(epoch) = epoch {
+        offsets::validate(client, &part.name, part.number, offset, epoch);
+    }
+    Ok(())
+}
+
+/// librdkafka's position. It counts a batch whole, so it says nothing while some of one is left.
+fn theirs(client: &Client, part: &Assigned, whole: bool) -> Option<i64> {
+    if whole { offsets::position(client, &part.name, part.number) } else { None }
+}
+
 /// Negative offsets are orders to librdkafka ("beginning", "stored"), which we never give.
 fn checked(offset: i64) -> Result<i64, Error> {
     if offset >= 0 { Ok(offset) } else { Err(Error::Client(format!("offset {offset} is negative"))) }
@@ -389,9 +495,9 @@ fn checked(offset: i64) -> Result<i64, Error> {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        for assigned in self.assigned.values() {
+        for part in self.assignment.iter() {
             // Fails for a partition that was never there; the client goes down in any case.
-            let _ = assigned.handle.stop(assigned.number);
+            let _ = part.handle.stop(part.number);
         }
         // A Lookup may keep the client alive; the descriptor is closed now.
         self.queue.mute();
@@ -401,6 +507,8 @@ impl Drop for Consumer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::{MockCluster, NewRecord, Producer, ProducerOptions};
 

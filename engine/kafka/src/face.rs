@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{BrokerEvent, Delivery, Error, Topic, TopicError};
+use crate::{BrokerEvent, Delivery, Error, Topic, TopicError, TopicId};
 
 /// What becomes of a delivery that was handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,12 @@ pub trait Read {
 
     /// The partition's high watermark as the last fetch told it; costs no request. None before the first.
     fn end(&self, tag: u32) -> Option<i64>;
+
+    /// The id of the topic that the partition is read from, as far as it is known; costs no request. Where it is not the
+    /// id of the topic that was meant, what is delivered is of another one.
+    fn reads(&self, _tag: u32) -> Option<TopicId> {
+        None
+    }
 
     /// What happened to the connections since the last call; never waits.
     fn news(&mut self) -> Vec<BrokerEvent>;

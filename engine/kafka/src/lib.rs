@@ -51,6 +51,8 @@
 compile_error!("uringcast runs on Linux only: this crate waits on eventfd and poll");
 
 mod admin;
+mod assigned;
+mod changes;
 mod client;
 mod clock;
 mod consumer;
@@ -60,6 +62,7 @@ mod face;
 mod lookup;
 mod mock;
 mod native;
+mod offsets;
 mod partitioner;
 mod producer;
 mod record;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster as Native;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::native::{partition_number, topic_name};
 use crate::{Error, Settings};
@@ -63,6 +64,12 @@ impl MockCluster {
     /// Makes every answer of a broker late.
     pub fn set_delay(&self, id: u32, delay: Duration) -> Result<(), Error> {
         self.native.broker_round_trip_time(partition_number(id)?, delay).map_err(|error| failed(&error))
+    }
+
+    /// Refuses the next `times` fetches, as a broker does that may not let us read.
+    pub fn refuse_fetches(&self, times: usize) {
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        self.native.request_errors(RDKafkaApiKey::Fetch, &vec![refusal; times]);
     }
 
     /// Makes `broker` the leader of a partition.

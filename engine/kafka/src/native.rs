@@ -206,6 +206,13 @@ impl Message {
         self.get().offset
     }
 
+    /// The epoch of the leader that wrote the record (KIP-320); none where the broker does not tell.
+    pub(crate) fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: the message is alive; a number is read from it.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.raw()) };
+        (epoch >= 0).then_some(epoch)
+    }
+
     pub(crate) fn timestamp_ms(&self) -> i64 {
         // SAFETY: the message is alive; a null pointer says that the kind of timestamp is not wanted.
         unsafe { sys::rd_kafka_message_timestamp(self.raw(), ptr::null_mut()) }
@@ -326,65 +333,6 @@ impl Drop for TopicHandle {
     fn drop(&mut self) {
         // SAFETY: the one destroy of this handle; the client is still alive through the Arc.
         unsafe { sys::rd_kafka_topic_destroy(self.raw.as_ptr()) };
-    }
-}
-
-/// The next offset of a partition as far as taken from the queue; None before the first.
-pub(crate) fn position(client: &Client, topic: &CStr, number: i32) -> Option<i64> {
-    let list = OffsetList::of(topic, number);
-    // SAFETY: client and list are alive. What it returns is always "no error".
-    unsafe { sys::rd_kafka_position(client.raw(), list.0.as_ptr()) };
-    let offset = list.first_offset();
-    (offset >= 0).then_some(offset)
-}
-
-/// The high watermark as the last fetch told it; None before the first.
-pub(crate) fn end(client: &Client, topic: &CStr, number: i32) -> Option<i64> {
-    let (mut low, mut high) = (-1_i64, -1_i64);
-    // SAFETY: client and topic are alive, the two numbers are ours. Its only error leaves them as they are.
-    unsafe {
-        sys::rd_kafka_get_watermark_offsets(
-            client.raw(),
-            topic.as_ptr(),
-            number,
-            &raw mut low,
-            &raw mut high,
-        );
-    }
-    (high >= 0).then_some(high)
-}
-
-/// A list of one partition, as librdkafka likes to be asked.
-struct OffsetList(NonNull<sys::rd_kafka_topic_partition_list_t>);
-
-impl OffsetList {
-    fn of(topic: &CStr, number: i32) -> Self {
-        // SAFETY: takes a number.
-        let list = unsafe { sys::rd_kafka_topic_partition_list_new(1) };
-        // librdkafka aborts when memory is out.
-        let list = Self(
-            NonNull::new(list)
-                .unwrap_or_else(|| std::alloc::handle_alloc_error(std::alloc::Layout::new::<i64>())),
-        );
-        // SAFETY: list and name are alive; the name is copied.
-        unsafe { sys::rd_kafka_topic_partition_list_add(list.0.as_ptr(), topic.as_ptr(), number) };
-        list
-    }
-
-    fn first_offset(&self) -> i64 {
-        // SAFETY: `of` made the list, and nothing takes elements from it.
-        let list = unsafe { self.0.as_ref() };
-        // SAFETY: only an address is made, of the one element that `of` added.
-        let place = unsafe { &raw const (*list.elems).offset };
-        // SAFETY: the element is alive.
-        unsafe { place.read() }
-    }
-}
-
-impl Drop for OffsetList {
-    fn drop(&mut self) {
-        // SAFETY: the one destroy of this list.
-        unsafe { sys::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) };
     }
 }
 

@@ -96,6 +96,9 @@ impl<'a> Delivery<'a> {
         const RECORD: i32 = Code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
         const RESET: i32 = Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
         const OUT_OF_RANGE: i32 = Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE as i32;
+        const REFUSED: i32 = Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
+        const BAD: i32 = Code::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
+        const UNKNOWN: i32 = Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED as i32;
         const END: i32 = Code::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
         match message.error() {
             RECORD => Some(Self::Record(Record {
@@ -106,13 +109,36 @@ impl<'a> Delivery<'a> {
                 value: message.value(),
                 headers: Headers(Origin::Message(message.raw(), PhantomData)),
             })),
-            RESET | OUT_OF_RANGE => {
-                Some(Self::OffsetOutOfRange { tag, offset: message.offset(), text: message.error_text() })
+            RESET | OUT_OF_RANGE => Some(Self::out_of_range(tag, message.offset(), message.error_text())),
+            REFUSED => Some(Self::Refused { tag, text: message.error_text() }),
+            BAD => Some(Self::Skipped { tag, offset: message.offset(), text: message.error_text() }),
+            // A batch of a format that librdkafka does not know is left out. One that is packed in a way it does not know
+            // has the same code and is fetched again and again.
+            UNKNOWN if message.error_text().contains("MagicByte") => {
+                Some(Self::Skipped { tag, offset: message.offset(), text: message.error_text() })
             }
             END => None,
             _ => Some(Self::Error { tag, text: message.error_text() }),
         }
     }
+
+    /// librdkafka has one code for an offset that is not held and for a log that was cut below it.
+    fn out_of_range(tag: u32, offset: i64, text: &'a str) -> Self {
+        match cut(text) {
+            Some(at) => Self::Truncated { tag, at, text },
+            None => Self::OffsetOutOfRange { tag, offset, text },
+        }
+    }
+}
+
+/// Whether librdkafka's words (2.12.1, `rdkafka_offset.c`) tell of a log that was cut, and where its end is then.
+fn cut(text: &str) -> Option<Option<i64>> {
+    if !text.contains("truncation detected") && !text.contains("No epoch found") {
+        return None;
+    }
+    let (_, rest) = text.split_once("broker end offset is ").unwrap_or_default();
+    let number = rest.split(|c: char| c != '-' && !c.is_ascii_digit()).next().unwrap_or_default();
+    Some(number.parse().ok().filter(|&at| at >= 0))
 }
 
 /// A record's headers, read in place.
@@ -219,5 +245,24 @@ impl<'a> NativeHeaders<'a> {
             let value: &'a [u8] = unsafe { std::slice::from_raw_parts(value.cast(), len) };
             return Some((name, Some(value)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_cut_is_known_by_its_words() {
+        let words = "Partition log truncation detected at offset 100 (leader epoch 3): broker end offset is 80 (offset \
+                     leader epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
+        assert_eq!(cut(words), Some(Some(80)));
+        let none = "No epoch found less or equal to offset 100 (leader epoch 3): broker end offset is -1 (offset leader \
+                    epoch -1). Reset using configured policy.: Local: Partition log truncation detected";
+        assert_eq!(cut(none), Some(None));
+        assert_eq!(cut("truncation detected in other words"), Some(None));
+        let retention =
+            "fetch failed due to requested offset not available on the broker: Broker: Offset out of range";
+        assert_eq!(cut(retention), None);
     }
 }

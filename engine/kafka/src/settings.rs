@@ -66,9 +66,9 @@ const CONSUMER: Properties = &[
     ("enable.partition.eof", "false"),
     ("allow.auto.create.topics", "false"),
     ("isolation.level", "read_committed"),
-    // A real broker answers as soon as it has a record; the mock always waits it out, and an idle broker is asked
-    // this often.
-    ("fetch.wait.max.ms", "20"),
+    // A broker answers as soon as it has a record, else after this time: so often an idle one is asked. A partition
+    // that is added or sought is part of the next fetch only, which may have to wait for the one under way.
+    ("fetch.wait.max.ms", "250"),
     // How long a topic that the cluster does not name may still be on its way through it before that is told.
     ("topic.metadata.propagation.max.ms", "2000"),
     // How long fetching pauses when the queue was full; librdkafka's second is far too long for a live feed.
@@ -152,7 +152,19 @@ impl Settings {
             }
             config.set(name.as_str(), value.as_str());
         }
+        if role == Role::Consumer {
+            // What becomes of topics and leaders is told in these lines alone (see `changes`).
+            let debug = config.get("debug").filter(|debug| !debug.trim().is_empty());
+            let debug = debug.map_or_else(|| "topic".to_owned(), |debug| format!("{debug},topic"));
+            config.set("debug", debug);
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
         Ok(config)
+    }
+
+    /// Whether the caller wants librdkafka's debug lines.
+    pub(crate) fn asks_for_debug(&self) -> bool {
+        self.properties.iter().any(|(name, value)| name == "debug" && !value.trim().is_empty())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What librdkafka says by the way: errors of connections, and its log.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::TopicId;
+use crate::changes::{Change, Known};
 
 /// More are dropped, the oldest first: a caller that never asks must not cost memory.
 const EVENTS_MAX: usize = 256;
@@ -38,12 +42,15 @@ pub enum BrokerEvent {
 /// The context of a client: collects its errors, passes its log to `tracing`.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// Debug lines are for [`Known`] alone: nobody has asked for them.
+    quiet: AtomicBool,
     #[expect(clippy::disallowed_types, reason = "locked when a connection has trouble, never for a record")]
     state: std::sync::Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    known: Known,
     events: VecDeque<BrokerEvent>,
     down: bool,
     /// The last thing that went wrong, until something works: tells what a time-out does not.
@@ -157,6 +164,33 @@ impl Watch {
         self.state().events.drain(..).collect()
     }
 
+    /// Keeps debug lines from the user's log.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Relaxed);
+    }
+
+    /// What has changed with topics and leaders since the last call.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.state().known.take()
+    }
+
+    /// Whether the client cannot go on with a topic that was made anew.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state().known.is_stuck()
+    }
+
+    /// The id by which the client reads a topic.
+    pub(crate) fn topic_id(&self, topic: &str) -> Option<TopicId> {
+        self.state().known.id(topic)
+    }
+
+    fn debug(&self, facility: &str, message: &str) {
+        self.state().known.hear(facility, message);
+        if !self.quiet.load(Relaxed) {
+            tracing::debug!(target: "kafka", "{facility}: {message}");
+        }
+    }
+
     /// Tells of a failure that did not come through librdkafka's error event.
     pub(crate) fn fail(&self, text: &str) {
         self.state().failed(None, text);
@@ -166,6 +200,7 @@ impl Watch {
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            RDKafkaLogLevel::Debug => self.debug(facility, message),
             _ if facility == "FAIL" => {
                 tracing::debug!(target: "kafka", "{facility}: {message}");
                 self.state().broke(message.split_once("]: ").map_or(message, |(_, text)| text));
@@ -181,7 +216,6 @@ impl ClientContext for Watch {
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
                 tracing::info!(target: "kafka", "{facility}: {message}");
             }
-            RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", "{facility}: {message}"),
         }
     }
 

@@ -9,6 +9,7 @@
     reason = "tests read the clock and fail by panics"
 )]
 
+#[allow(dead_code, reason = "each test binary uses its part of it")]
 mod common;
 
 use std::collections::HashMap;

@@ -23,10 +23,18 @@ pub(crate) struct Owned {
 pub(crate) enum Got {
     Record(Owned),
     OutOfRange { tag: u32, offset: i64 },
+    Truncated { tag: u32, at: Option<i64> },
+    Skipped { tag: u32, offset: i64 },
+    Refused { tag: u32, text: String },
+    Doubt { tag: u32, text: String },
     Error { tag: u32, text: String },
 }
 
 impl Got {
+    pub(crate) fn record(self) -> Result<Owned, Self> {
+        if let Self::Record(record) = self { Ok(record) } else { Err(self) }
+    }
+
     pub(crate) fn of(delivery: Delivery<'_>) -> Self {
         match delivery {
             Delivery::Record(record) => Self::Record(Owned {
@@ -42,11 +50,11 @@ impl Got {
                     .collect(),
             }),
             Delivery::OffsetOutOfRange { tag, offset, .. } => Self::OutOfRange { tag, offset },
-            Delivery::Error { tag, text }
-            | Delivery::Truncated { tag, text, .. }
-            | Delivery::Skipped { tag, text, .. }
-            | Delivery::Refused { tag, text }
-            | Delivery::Doubt { tag, text, .. } => Self::Error { tag, text: text.to_owned() },
+            Delivery::Truncated { tag, at, .. } => Self::Truncated { tag, at },
+            Delivery::Skipped { tag, offset, .. } => Self::Skipped { tag, offset },
+            Delivery::Refused { tag, text } => Self::Refused { tag, text: text.to_owned() },
+            Delivery::Doubt { tag, text } => Self::Doubt { tag, text: text.to_owned() },
+            Delivery::Error { tag, text } => Self::Error { tag, text: text.to_owned() },
         }
     }
 }
@@ -82,10 +90,14 @@ pub(crate) fn records(consumer: &mut Consumer, count: usize) -> Vec<Owned> {
 pub(crate) fn owned(got: Vec<Got>, count: usize) -> Vec<Owned> {
     assert_eq!(got.len(), count, "more than was asked for");
     got.into_iter()
-        .map(|got| match got {
-            Got::Record(record) => record,
-            other @ (Got::OutOfRange { .. } | Got::Error { .. }) => panic!("not a record: {other:?}"),
-        })
+        .map(|got| got.record().unwrap_or_else(|other| panic!("not a record: {other:?}")))
+        .collect()
+}
+
+/// The offsets of the records among these.
+pub(crate) fn offsets_in(got: &[Got]) -> Vec<i64> {
+    got.iter()
+        .filter_map(|got| if let Got::Record(record) = got { Some(record.offset) } else { None })
         .collect()
 }
 

@@ -1,0 +1,311 @@
+//! What librdkafka tells of topics and leaders in its debug log, and nowhere else.
+//!
+//! When a topic is made anew, the next fetch fails for its unknown id; librdkafka then looks up the new id and fetches on
+//! at the old offset without telling anybody. But before it uses the new id, or a new leader, it says so in its log
+//! (context `topic`), and that line lies in the main queue before any record fetched afterwards lies in the records'
+//! queue. So who serves the main queue after taking a batch knows of every change before the first record behind it.
+//!
+//! Read from these lines (2.12.1: `rdkafka_topic.c`):
+//!
+//! ```text
+//! METADATA  Topic NAME changed id from ID to ID
+//! METADATA  Error in metadata reply for topic NAME (PartCnt N): WORDS
+//! BROKER    NAME [P]: leader N epoch N -> leader N epoch N
+//! BROKER    NAME [P]: ignoring outdated metadata update with leader epoch N which is older than our cached epoch N
+//! ```
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::TopicId;
+
+/// What a change means for who reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Doubt,
+    Refused,
+}
+
+/// A change that was seen: of one partition, or of all of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) topic: String,
+    pub(crate) partition: Option<i32>,
+    pub(crate) meaning: Meaning,
+    pub(crate) text: String,
+}
+
+/// What is known of the topics by now. Bounded by the topics that the client has been asked about, and their partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    topics: HashMap<String, Topic>,
+    /// Changes that nobody has taken, the last one of each partition.
+    pending: BTreeMap<(String, Option<i32>), (Meaning, String)>,
+    stuck: bool,
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    id: Option<String>,
+    /// What the cluster said of the topic instead of describing it.
+    trouble: Option<String>,
+    leaders: HashMap<i32, Leader>,
+    /// The id is not the first one: leader epochs have begun anew.
+    anew: bool,
+    /// Partitions of which an older leader epoch was told.
+    outdated: HashSet<i32>,
+}
+
+/// -1 is none, for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Leader {
+    id: i32,
+    epoch: i32,
+}
+
+/// How librdkafka writes an id that it does not know.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+impl Known {
+    /// Looks at a line of the log.
+    pub(crate) fn hear(&mut self, facility: &str, message: &str) {
+        let text = without_thread(message);
+        match facility {
+            "METADATA" => self.hear_metadata(text),
+            "BROKER" => self.hear_broker(text),
+            _ => {}
+        }
+    }
+
+    fn hear_metadata(&mut self, text: &str) {
+        if let Some((name, ids)) =
+            text.strip_prefix("Topic ").and_then(|rest| rest.split_once(" changed id from "))
+            && let Some((from, to)) = ids.split_once(" to ")
+        {
+            let topic = self.topics.entry(name.to_owned()).or_default();
+            let before = topic.id.replace(to.to_owned());
+            let before = before.as_deref().or_else(|| (from != NO_ID).then_some(from));
+            if before.is_some_and(|before| before != to) {
+                topic.anew = true;
+                topic.outdated.clear();
+                self.note(name, None, Meaning::Doubt, &format!("the topic's id was {from} and is {to}"));
+            }
+        } else if let Some(rest) = text.strip_prefix("Error in metadata reply for topic ")
+            && let Some((name, words)) = rest.split_once(" (PartCnt ")
+        {
+            let words = words.split_once("): ").map_or(words, |(_, words)| words);
+            let topic = self.topics.entry(name.to_owned()).or_default();
+            if topic.trouble.as_deref() != Some(words) {
+                topic.trouble = Some(words.to_owned());
+                let refused = words.contains("authorization failed");
+                let meaning = if refused { Meaning::Refused } else { Meaning::Doubt };
+                self.note(name, None, meaning, words);
+            }
+        }
+    }
+
+    fn hear_broker(&mut self, text: &str) {
+        let Some((name, number, rest)) = partition(text) else { return };
+        if rest.starts_with("ignoring outdated metadata update") {
+            let topic = self.topics.entry(name.to_owned()).or_default();
+            // librdkafka never takes an older epoch. Those of a topic made anew are all older, so it would ask the
+            // leader of the old topic for ever.
+            self.stuck |= topic.anew;
+            if topic.outdated.insert(number) {
+                self.note(name, Some(number), Meaning::Doubt, "a broker names an older leader epoch");
+            }
+            return;
+        }
+        let Some((before, now)) = rest.split_once(" -> ") else { return };
+        let (Some(before), Some(now)) = (Leader::parse(before), Leader::parse(now)) else { return };
+        let topic = self.topics.entry(name.to_owned()).or_default();
+        if topic.trouble.take().is_some() {
+            self.note(name, None, Meaning::Doubt, "the cluster describes the topic again");
+        }
+        let topic = self.topics.entry(name.to_owned()).or_default();
+        let known = topic.leaders.insert(number, now).or_else(|| (before.id >= 0).then_some(before));
+        if known.is_none_or(|known| known == now) && (now.id >= 0 || known.is_some()) {
+            return;
+        }
+        topic.outdated.remove(&number);
+        let text = if now.id < 0 {
+            "the partition has no leader".to_owned()
+        } else {
+            format!("the partition's leader is {} (epoch {})", now.id, now.epoch)
+        };
+        self.note(name, Some(number), Meaning::Doubt, &text);
+    }
+
+    fn note(&mut self, topic: &str, partition: Option<i32>, meaning: Meaning, text: &str) {
+        self.pending.insert((topic.to_owned(), partition), (meaning, text.to_owned()));
+    }
+
+    /// The changes since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Change> {
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        pending
+            .map(|((topic, partition), (meaning, text))| Change { topic, partition, meaning, text })
+            .collect()
+    }
+
+    /// Whether the client cannot go on with a topic made anew. Told once: another client has forgotten the old epochs.
+    pub(crate) fn is_stuck(&mut self) -> bool {
+        let stuck = std::mem::take(&mut self.stuck);
+        if stuck {
+            self.topics.values_mut().for_each(|topic| topic.anew = false);
+        }
+        stuck
+    }
+
+    /// The id by which the client reads a topic.
+    pub(crate) fn id(&self, topic: &str) -> Option<TopicId> {
+        decode(self.topics.get(topic)?.id.as_deref()?)
+    }
+}
+
+impl Leader {
+    /// `leader N epoch N`
+    fn parse(text: &str) -> Option<Self> {
+        let (id, epoch) = text.strip_prefix("leader ")?.split_once(" epoch ")?;
+        Some(Self { id: id.parse().ok()?, epoch: epoch.parse().ok()? })
+    }
+}
+
+/// `NAME [P]: REST`
+fn partition(text: &str) -> Option<(&str, i32, &str)> {
+    let (name, rest) = text.split_once(" [")?;
+    let (number, rest) = rest.split_once("]: ")?;
+    Some((name, number.parse().ok()?, rest))
+}
+
+/// A log line without its beginning, `[thrd:main]: `.
+fn without_thread(message: &str) -> &str {
+    if !message.starts_with("[thrd:") {
+        return message;
+    }
+    message.split_once("]: ").map_or(message, |(_, rest)| rest)
+}
+
+/// 16 bytes in base64, without the padding.
+fn decode(text: &str) -> Option<TopicId> {
+    let mut bits = 0_u128;
+    for (at, letter) in text.bytes().enumerate() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        // 21 letters of six bits, and two bits of the last one.
+        bits = if at < 21 { bits << 6 | u128::from(value) } else { bits << 2 | u128::from(value >> 4) };
+    }
+    (text.len() == 22).then(|| TopicId(bits.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "AQIDBAUGBwgJCgsMDQ4PEA";
+    const TWO: &str = "/////////////////////w";
+
+    fn hear(known: &mut Known, lines: &[(&str, &str)]) -> Vec<(Option<i32>, Meaning, String)> {
+        for (facility, line) in lines {
+            known.hear(facility, &format!("[thrd:main]: {line}"));
+        }
+        let changes = known.take().into_iter();
+        changes
+            .inspect(|change| assert_eq!(change.topic, "a.b"))
+            .map(|c| (c.partition, c.meaning, c.text))
+            .collect()
+    }
+
+    #[test]
+    fn an_id_is_told_when_it_is_not_the_first() {
+        let mut known = Known::default();
+        let first = format!("Topic a.b changed id from {NO_ID} to {ONE}");
+        let second = format!("Topic a.b changed id from {ONE} to {TWO}");
+        assert_eq!(known.id("a.b"), None);
+        assert_eq!(hear(&mut known, &[("METADATA", &first)]), []);
+        assert_eq!(known.id("a.b"), Some(TopicId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])));
+        // Another client begins without an id.
+        assert_eq!(hear(&mut known, &[("METADATA", &first)]), []);
+        let text = format!("the topic's id was {ONE} and is {TWO}");
+        assert_eq!(hear(&mut known, &[("METADATA", &second)]), [(None, Meaning::Doubt, text)]);
+        assert_eq!(known.id("a.b"), Some(TopicId([0xff; 16])));
+    }
+
+    #[test]
+    fn leaders_are_told_when_they_change_or_are_none() {
+        let mut known = Known::default();
+        let line = |from, to| format!("a.b [3]: leader {from} -> leader {to}");
+        let (first, same) = (line("-1 epoch -1", "1 epoch 0"), line("1 epoch 0", "1 epoch 0"));
+        assert_eq!(hear(&mut known, &[("BROKER", &first), ("BROKER", &same), ("BROKER", &first)]), []);
+        let doubt = |text: &str| vec![(Some(3), Meaning::Doubt, text.to_owned())];
+        let next = line("1 epoch 0", "2 epoch 1");
+        assert_eq!(hear(&mut known, &[("BROKER", &next)]), doubt("the partition's leader is 2 (epoch 1)"));
+        let gone = line("2 epoch 1", "-1 epoch 1");
+        assert_eq!(
+            hear(&mut known, &[("BROKER", &gone), ("BROKER", &gone)]),
+            doubt("the partition has no leader")
+        );
+        let back = line("-1 epoch 1", "2 epoch 2");
+        assert_eq!(hear(&mut known, &[("BROKER", &back)]), doubt("the partition's leader is 2 (epoch 2)"));
+        let mut other = Known::default();
+        let never = line("-1 epoch -1", "-1 epoch 0");
+        assert_eq!(hear(&mut other, &[("BROKER", &never)]), doubt("the partition has no leader"));
+    }
+
+    #[test]
+    fn a_topic_that_is_not_described_is_told_once() {
+        let mut known = Known::default();
+        let line = "Error in metadata reply for topic a.b (PartCnt 0): Broker: Unknown topic or partition";
+        let told = |meaning, text: &str| vec![(None, meaning, text.to_owned())];
+        let got = hear(&mut known, &[("METADATA", line)]);
+        assert_eq!(got, told(Meaning::Doubt, "Broker: Unknown topic or partition"));
+        assert_eq!(hear(&mut known, &[("METADATA", line)]), []);
+        let line = "Error in metadata reply for topic a.b (PartCnt 0): Broker: Topic authorization failed";
+        assert_eq!(
+            hear(&mut known, &[("METADATA", line)]),
+            told(Meaning::Refused, "Broker: Topic authorization failed")
+        );
+        let back = "a.b [0]: leader -1 epoch -1 -> leader 1 epoch 0";
+        assert_eq!(
+            hear(&mut known, &[("BROKER", back)]),
+            told(Meaning::Doubt, "the cluster describes the topic again")
+        );
+    }
+
+    #[test]
+    fn older_epochs_of_a_topic_made_anew_need_another_client() {
+        let mut known = Known::default();
+        let line = "a.b [0]: ignoring outdated metadata update with leader epoch 0 which is older than our cached epoch 3";
+        let doubt = vec![(Some(0), Meaning::Doubt, "a broker names an older leader epoch".to_owned())];
+        assert_eq!(hear(&mut known, &[("BROKER", line)]), doubt);
+        assert_eq!(hear(&mut known, &[("BROKER", line)]), []);
+        assert!(!known.is_stuck(), "a broker that lags behind");
+        let anew = format!("Topic a.b changed id from {ONE} to {TWO}");
+        assert_eq!(hear(&mut known, &[("METADATA", &anew), ("BROKER", line)]).len(), 2);
+        assert!(known.is_stuck());
+        assert!(!known.is_stuck());
+        hear(&mut known, &[("BROKER", line)]);
+        assert!(!known.is_stuck(), "the new client knows no old epoch");
+    }
+
+    #[test]
+    fn other_lines_say_nothing() {
+        let mut known = Known::default();
+        for (facility, line) in [
+            ("METADATA", "Topic a.b [0] Leader 1 Epoch 0"),
+            ("METADATA", "1/1 requested topic(s) seen in metadata"),
+            ("BROKER", "a.b [0] is unknown (partition_cnt 0): ignoring leader (1) update"),
+            ("BROKER", "Topic a.b [0]: leader 1 unchanged, not migrating away from preferred replica 2"),
+            ("FETCH", "a.b [0]: leader 1 epoch 1 -> leader 2 epoch 2"),
+        ] {
+            assert_eq!(hear(&mut known, &[(facility, line)]), [], "{line}");
+        }
+        assert_eq!(decode("short"), None);
+        assert_eq!(decode("AAAAAAAAAAAAAAAAAAAA!A"), None);
+    }
+}
