@@ -19,9 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, owned, produce, records};
+use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, offsets_in, owned, produce, records};
 use kafka::{
-    Admin, BrokerEvent, Consumer, Error, NewRecord, Producer, ProducerOptions, Settings, Topic, TopicError,
+    Admin, BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, Topic,
+    TopicError,
 };
 
 /// A killed broker may come back when its session is over.
@@ -183,14 +184,8 @@ fn a_consumer_of_a_topic_made_anew_can_go_on_in_the_new_one() {
     produce(&kafka.settings(), "reborn", 0, numbered(0..10));
     consumer.seek(4, 0).unwrap();
     // An error about the old one may still have been under way.
-    let got = drain_until(&mut consumer, |got| {
-        got.iter().filter(|got| matches!(got, Got::Record(_))).count() >= 10
-    });
-    let got: Vec<i64> = got
-        .iter()
-        .filter_map(|got| if let Got::Record(record) = got { Some(record.offset) } else { None })
-        .collect();
-    assert_eq!(got, (0..10).collect::<Vec<_>>());
+    let got = drain_until(&mut consumer, |got| offsets_in(got).len() >= 10);
+    assert_eq!(offsets_in(&got), (0..10).collect::<Vec<_>>());
 }
 
 #[test]
@@ -396,7 +391,7 @@ impl Live {
 
     fn receive(&mut self) {
         let missing = usize::try_from(self.sent).unwrap() - self.got.len();
-        let got = drain_and_watch(&mut self.consumer, &mut self.seen, |got| got.len() >= missing);
+        let got = drain_and_watch(&mut self.consumer, &mut self.seen, |got| offsets_in(got).len() >= missing);
         self.got.extend(owned(got, missing));
     }
 
@@ -493,7 +488,8 @@ fn a_broker_that_lists_no_broker_for_a_while_is_found_again() {
         assert!(start.elapsed() < LONG * 4, "{got} of 100 records, {:?}", consumer.news());
         consumer.wait(Duration::from_millis(50));
         consumer.news();
-        got += consumer.drain(usize::MAX, &mut |_| ());
+        consumer
+            .drain(usize::MAX, &mut |delivery| got += usize::from(matches!(delivery, Delivery::Record(_))));
     }
     nothing(&mut consumer, Duration::from_millis(300));
     stop.store(true, Relaxed);

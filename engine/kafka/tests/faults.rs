@@ -33,7 +33,8 @@ fn an_error_counts_as_no_record() {
     records(&mut consumer, 3);
     assert_eq!(consumer.position(7), Some(3));
 
-    mock.refuse_fetches(1);
+    // The first one behind the last record tells of the end, and of nothing else.
+    mock.refuse_fetches(2);
     let got = drain_until(&mut consumer, |got| !got.is_empty());
     assert!(
         matches!(&got[0], Got::Refused { tag: 7, text } if text.contains("authorization failed")),
@@ -54,7 +55,8 @@ fn the_end_of_a_refusal_is_told() {
     let mut consumer = Consumer::new(&mock.settings()).unwrap();
     consumer.assign("t", 0, 0, 7).unwrap();
     records(&mut consumer, 1);
-    mock.refuse_fetches(1);
+    // The first one behind the last record tells of the end, and of nothing else.
+    mock.refuse_fetches(2);
     let got = drain_until(&mut consumer, |got| got.len() >= 2);
     assert!(matches!(got[..], [Got::Refused { tag: 7, .. }, Got::Doubt { tag: 7, .. }]), "{got:?}");
 }

@@ -31,6 +31,10 @@ pub(crate) enum Got {
 }
 
 impl Got {
+    pub(crate) fn is_doubt(&self) -> bool {
+        matches!(self, Self::Doubt { .. })
+    }
+
     pub(crate) fn record(self) -> Result<Owned, Self> {
         if let Self::Record(record) = self { Ok(record) } else { Err(self) }
     }
@@ -83,11 +87,13 @@ pub(crate) fn drain_and_watch(
 
 /// The next `count` deliveries, which must be records.
 pub(crate) fn records(consumer: &mut Consumer, count: usize) -> Vec<Owned> {
-    owned(drain_until(consumer, |got| got.len() >= count), count)
+    let got = drain_until(consumer, |got| got.iter().filter(|got| !got.is_doubt()).count() >= count);
+    owned(got, count)
 }
 
-/// These deliveries, which must be so many records.
-pub(crate) fn owned(got: Vec<Got>, count: usize) -> Vec<Owned> {
+/// These deliveries, which must be so many records; doubts between them are no matter.
+pub(crate) fn owned(mut got: Vec<Got>, count: usize) -> Vec<Owned> {
+    got.retain(|got| !got.is_doubt());
     assert_eq!(got.len(), count, "more than was asked for");
     got.into_iter()
         .map(|got| got.record().unwrap_or_else(|other| panic!("not a record: {other:?}")))
@@ -109,6 +115,7 @@ pub(crate) fn nothing(consumer: &mut Consumer, during: Duration) {
         consumer.wait(Duration::from_millis(20));
         consumer.drain(usize::MAX, &mut |delivery| got.push(Got::of(delivery)));
     }
+    got.retain(|got| !got.is_doubt());
     assert_eq!(got, []);
 }
 
@@ -119,7 +126,9 @@ pub(crate) fn events(consumer: &mut Consumer, wanted: &[&dyn Fn(&BrokerEvent) ->
     while !wanted.iter().all(|fits| seen.iter().any(fits)) {
         assert!(Instant::now() < deadline, "an event has not come in {LONG:?}: {seen:?}");
         consumer.wait(Duration::from_millis(50));
-        assert_eq!(consumer.drain(usize::MAX, &mut |_| ()), 0, "a delivery amid {seen:?}");
+        consumer.drain(usize::MAX, &mut |delivery| {
+            assert!(matches!(delivery, Delivery::Doubt { .. }), "{delivery:?} amid {seen:?}");
+        });
         seen.extend(consumer.events());
     }
     seen
