@@ -1,18 +1,16 @@
-//! One request of the admin API: DescribeTopics, the only one that tells topic ids (KIP-516).
+//! DescribeTopics, the only request that tells topic ids (KIP-516), and DescribeCluster, which tells the cluster's.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka_sys as sys;
-use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::client::Client;
-use crate::clock::now;
-use crate::error::with_trouble;
-use crate::native::{Queue, text_at};
-use crate::{Topic, TopicError, TopicId};
+use crate::native::text_at;
+use crate::request::{Answer, Kind, Request};
+use crate::{Error, Topic, TopicError, TopicId};
 
 /// Asks one broker about one topic. By default librdkafka would ask the controller and wait for it; a topic's id is
 /// in every broker's metadata, and the mock has no controller (tried: it timed out there).
@@ -22,88 +20,41 @@ pub(crate) fn describe(
     broker: i32,
     timeout: Duration,
 ) -> Result<Topic, TopicError> {
-    let internal = |what: &str| TopicError::Refused(what.to_owned());
-    let queue = Queue::new(client)?;
-    let options = Options::new(client).ok_or_else(|| internal("no admin options"))?;
-    options.set(broker, timeout).map_err(TopicError::Refused)?;
-    let names = Names::of(topic).ok_or_else(|| internal("no topic collection"))?;
-    // SAFETY: client, names, options and queue are alive; librdkafka copies names and options, holds the queue.
-    unsafe { sys::rd_kafka_DescribeTopics(client.raw(), names.0.as_ptr(), options.0.as_ptr(), queue.raw()) };
-
-    // librdkafka ends the request at its timeout by itself; ours is a little longer, for its own words.
-    let deadline = now() + timeout + Duration::from_millis(200);
-    loop {
-        let left = deadline.saturating_duration_since(now());
-        let left_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive.
-        let event = unsafe { sys::rd_kafka_queue_poll(queue.raw(), left_ms) };
-        match NonNull::new(event).map(Event) {
-            Some(event) => match event.topic() {
-                Some(result) => return result,
-                None => {
-                    return Err(TopicError::Unreachable(with_trouble(
-                        &event.error(),
-                        client.trouble().as_deref(),
-                    )));
-                }
-            },
-            None if left.is_zero() => {
-                return Err(TopicError::Unreachable(with_trouble("timed out", client.trouble().as_deref())));
-            }
-            None => {}
-        }
-    }
+    let request = Request::new(client, Kind::DescribeTopics, timeout)?;
+    request.to_broker(broker)?;
+    let names = Names::of(topic).ok_or_else(|| TopicError::Refused("no topic collection".to_owned()))?;
+    let answer = request.send(|client, options, queue| {
+        // SAFETY: client, names, options and queue are alive; librdkafka copies names and options, holds the queue.
+        unsafe { sys::rd_kafka_DescribeTopics(client, names.0.as_ptr(), options, queue) };
+    })?;
+    described(&answer).unwrap_or_else(|| Err(answer.failure().into()))
 }
 
-struct Options(NonNull<sys::rd_kafka_AdminOptions_t>);
-
-impl Options {
-    fn new(client: &Client) -> Option<Self> {
-        // SAFETY: the client is alive.
-        let raw = unsafe {
-            sys::rd_kafka_AdminOptions_new(
-                client.raw(),
-                sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-            )
-        };
-        NonNull::new(raw).map(Self)
+/// Asks one broker for the cluster's id: afresh, for librdkafka keeps the first it hears for ever. None: it has none.
+pub(crate) fn cluster_id(
+    client: &Arc<Client>,
+    broker: i32,
+    timeout: Duration,
+) -> Result<Option<String>, Error> {
+    let request = Request::new(client, Kind::DescribeCluster, timeout)?;
+    request.to_broker(broker)?;
+    let answer = request.send(|client, options, queue| {
+        // SAFETY: client, options and queue are alive; librdkafka copies the options and holds the queue.
+        unsafe { sys::rd_kafka_DescribeCluster(client, options, queue) };
+    })?;
+    if answer.failed() {
+        return Err(answer.failure());
     }
-
-    fn set(&self, broker: i32, timeout: Duration) -> Result<(), String> {
-        let mut words = [0 as c_char; 256];
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).clamp(1, 3_600_000);
-        // SAFETY: options and the buffer are alive.
-        let code = unsafe {
-            sys::rd_kafka_AdminOptions_set_request_timeout(
-                self.0.as_ptr(),
-                timeout_ms,
-                words.as_mut_ptr(),
-                words.len(),
-            )
-        };
-        check(code, &words)?;
-        // SAFETY: options and the buffer are alive.
-        let code = unsafe {
-            sys::rd_kafka_AdminOptions_set_broker(self.0.as_ptr(), broker, words.as_mut_ptr(), words.len())
-        };
-        check(code, &words)
+    // SAFETY: the answer is alive; null for another kind of answer.
+    let result = unsafe { sys::rd_kafka_event_DescribeCluster_result(answer.raw()) };
+    if result.is_null() {
+        return Err(answer.failure());
     }
-}
-
-/// These two set a number in a structure: their codes are librdkafka's own.
-fn check(code: Code, words: &[c_char; 256]) -> Result<(), String> {
-    if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Ok(());
-    }
-    // SAFETY: librdkafka ends what it writes there with a zero, and it was zeroes before.
-    Err(unsafe { text_at(words.as_ptr()) }.to_owned())
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: the one destroy of these options.
-        unsafe { sys::rd_kafka_AdminOptions_destroy(self.0.as_ptr()) };
-    }
+    // SAFETY: the result is the answer under another name; null is no id.
+    let id = unsafe { sys::rd_kafka_DescribeCluster_result_cluster_id(result) };
+    // SAFETY: the id belongs to the answer.
+    let id = unsafe { text_at(id) };
+    Ok((!id.is_empty()).then(|| id.to_owned()))
 }
 
 struct Names(NonNull<sys::rd_kafka_TopicCollection_t>);
@@ -124,43 +75,23 @@ impl Drop for Names {
     }
 }
 
-/// The answer. All that is read from it belongs to it.
-struct Event(NonNull<sys::rd_kafka_event_t>);
-
-impl Event {
-    /// What the event as a whole says went wrong.
-    fn error(&self) -> String {
-        // SAFETY: the event is alive.
-        let text = unsafe { sys::rd_kafka_event_error_string(self.0.as_ptr()) };
-        // SAFETY: the text is static or belongs to the event.
-        unsafe { text_at(text) }.to_owned()
+/// What an answer says about the one topic asked for; None if the request itself failed.
+fn described(answer: &Answer) -> Option<Result<Topic, TopicError>> {
+    // SAFETY: the answer is alive; null for another kind of answer.
+    let result = unsafe { sys::rd_kafka_event_DescribeTopics_result(answer.raw()) };
+    if result.is_null() {
+        return None;
     }
-
-    /// What it says about the one topic asked for; None if the request itself failed.
-    fn topic(&self) -> Option<Result<Topic, TopicError>> {
-        // SAFETY: the event is alive; it is null for another kind of event.
-        let result = unsafe { sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr()) };
-        if result.is_null() {
-            return None;
-        }
-        let mut count = 0;
-        // SAFETY: the result is the event under another name.
-        let topics = unsafe { sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count) };
-        if count == 0 || topics.is_null() {
-            return None;
-        }
-        // SAFETY: the first of `count` pointers.
-        let topic = unsafe { topics.read() };
-        // SAFETY: it belongs to the event.
-        Some(unsafe { read_topic(topic) })
+    let mut count = 0;
+    // SAFETY: the result is the answer under another name.
+    let topics = unsafe { sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count) };
+    if count == 0 || topics.is_null() {
+        return None;
     }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the one destroy of this event.
-        unsafe { sys::rd_kafka_event_destroy(self.0.as_ptr()) };
-    }
+    // SAFETY: the first of `count` pointers.
+    let topic = unsafe { topics.read() };
+    // SAFETY: it belongs to the answer.
+    Some(unsafe { read_topic(topic) })
 }
 
 /// # Safety

@@ -41,7 +41,7 @@
 //!
 //! # Unsafe code
 //!
-//! It lives in `native` (queues, topic handles, messages), `record` (headers), `describe` (one admin request),
+//! It lives in `native` (queues, topic handles, messages), `record` (headers), `describe`, `list` and `request` (admin requests),
 //! `wake` (eventfd, poll), `producer` (one variadic call), `reminder` and `partitioner` (one call each). What makes the
 //! public face safe: every librdkafka handle keeps the client it came from alive, a message is destroyed when its
 //! owner is dropped, and what a callback is lent cannot outlive the message. Codes that come from a broker are read as
@@ -59,6 +59,7 @@ mod consumer;
 mod describe;
 mod error;
 mod face;
+mod list;
 mod lookup;
 mod mock;
 mod native;
@@ -67,6 +68,7 @@ mod partitioner;
 mod producer;
 mod record;
 mod reminder;
+mod request;
 mod settings;
 mod wake;
 mod watch;

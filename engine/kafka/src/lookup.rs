@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rdkafka::consumer::Consumer as _;
@@ -10,7 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::Client;
 use crate::clock::now;
-use crate::describe::describe;
+use crate::describe::{cluster_id, describe};
+use crate::list::{self, Item};
 use crate::native::{partition_number, topic_name};
 use crate::{Ask, At, Error, TopicError, Wanted};
 
@@ -54,35 +55,77 @@ impl Lookup {
         self.client.load_full()
     }
 
-    /// The cluster's id. None: no answer, or a broker before 0.10.1.
+    /// The cluster's id; None: no answer, or it has none ([`Ask::cluster_id`] tells them apart).
     #[must_use]
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
-        self.client().consumer().client().fetch_cluster_id(timeout)
+        self.ask_cluster_id(timeout).ok().flatten()
     }
 
-    /// A topic's partitions and id. Never creates the topic.
+    fn ask_cluster_id(&self, timeout: Duration) -> Result<Option<String>, Error> {
+        let (client, deadline) = (self.client(), now() + timeout);
+        let found = some_broker(&client, PROBED, timeout)?;
+        let id = cluster_id(&client, found.broker, rest(deadline))?;
+        client.watch().answered();
+        Ok(id)
+    }
+
+    /// A topic's partitions and id. Never creates the topic. A broker that is yet to be upgraded knows no ids (before
+    /// 2.8): the others are asked then, and only if none knows one the topic has none.
     pub fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
         let Some(c_name) = topic_name(name) else {
             return Err(TopicError::Refused(format!("{name:?} is no topic name")));
         };
         let (client, deadline) = (self.client(), now() + timeout);
-        let broker = some_broker(&client, name, timeout)?;
-        // The least is for the answer to a question that found its broker late.
-        let left = deadline.saturating_duration_since(now()).max(Duration::from_millis(50));
-        let topic = describe(&client, &c_name, broker, left)?;
+        let found = some_broker(&client, name, timeout)?;
+        let mut topic = describe(&client, &c_name, found.broker, rest(deadline))?;
+        for &other in found.others.iter().filter(|_| topic.id.is_none()) {
+            if let Ok(again) = describe(&client, &c_name, other, rest(deadline))
+                && again.id.is_some()
+            {
+                topic = again;
+                break;
+            }
+        }
         client.watch().answered();
         Ok(topic)
     }
 
     /// Whether any broker answers. If one does, the `Down` of its consumer is over: [`crate::BrokerEvent::Up`] follows.
     pub fn probe(&self, timeout: Duration) -> bool {
-        // Any name serves: that there is no such topic is an answer too.
         let client = self.client();
-        let answers = some_broker(&client, "uringcast-probe", timeout).is_ok();
+        let answers = some_broker(&client, PROBED, timeout).is_ok();
         if answers {
             client.watch().answered();
         }
         answers
+    }
+
+    /// Offsets of many partitions: one request to each broker that leads some of them (and one more for the ends where
+    /// a time is asked for). One outcome each, in the order they were asked for. The mock answers look-ups by time with
+    /// the end.
+    #[must_use]
+    pub fn offsets(&self, wanted: &[Wanted<'_>], timeout: Duration) -> Vec<Result<i64, Error>> {
+        let (client, deadline) = (self.client(), now() + timeout);
+        let mut found = vec![Err(Error::Unreachable("not asked".to_owned())); wanted.len()];
+        // The stable ends are taken before the times: where no record has the time, the end is the answer, and a record
+        // that comes between both questions must not be skipped.
+        ask(&client, wanted, &mut found, true, deadline, |at| match at {
+            At::Stable | At::Time(_) => Some(list::END),
+            At::Start | At::End => None,
+        });
+        ask(&client, wanted, &mut found, false, deadline, |at| match at {
+            At::End => Some(list::END),
+            At::Start => Some(list::START),
+            At::Stable | At::Time(_) => None,
+        });
+        ask(&client, wanted, &mut found, true, deadline, |at| match at {
+            At::Time(ts_ms) => Some(ts_ms.max(0)),
+            At::Start | At::Stable | At::End => None,
+        });
+        if found.iter().any(Result::is_ok) {
+            client.watch().answered();
+        }
+        found
     }
 
     /// The first offset that is held and the next that will be written, asked from the partition's leader. Under
@@ -126,9 +169,7 @@ impl Lookup {
 
 impl Ask for Lookup {
     fn cluster_id(&self, timeout: Duration) -> Result<Option<String>, Error> {
-        Self::cluster_id(self, timeout)
-            .map(Some)
-            .ok_or_else(|| Error::Unreachable("no broker answers".to_owned()))
+        self.ask_cluster_id(timeout)
     }
 
     fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
@@ -136,15 +177,7 @@ impl Ask for Lookup {
     }
 
     fn offsets(&self, wanted: &[Wanted<'_>], timeout: Duration) -> Vec<Result<i64, Error>> {
-        let one = |wanted: &Wanted<'_>| {
-            let Wanted { topic, partition, at } = *wanted;
-            match at {
-                At::Start => Ok(self.watermarks(topic, partition, timeout)?.0),
-                At::Stable | At::End => Ok(self.watermarks(topic, partition, timeout)?.1),
-                At::Time(ts_ms) => self.offset_for_time(topic, partition, ts_ms, timeout),
-            }
-        };
-        wanted.iter().map(one).collect()
+        Self::offsets(self, wanted, timeout)
     }
 
     fn probe(&self, timeout: Duration) -> bool {
@@ -152,24 +185,74 @@ impl Ask for Lookup {
     }
 }
 
+/// Any name serves to find a broker: that there is no such topic is an answer too.
+const PROBED: &str = "uringcast-probe";
+
+/// What is left until then. The least is for the answer to a question that found its broker late.
+fn rest(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(now()).max(Duration::from_millis(50))
+}
+
+/// A broker that has just answered, and the others it knows.
+struct Found {
+    broker: i32,
+    others: Vec<i32>,
+}
+
 /// A broker that has just answered. It is asked about a topic because librdkafka would otherwise ask about all.
-fn some_broker(client: &Client, name: &str, timeout: Duration) -> Result<i32, TopicError> {
+fn some_broker(client: &Client, name: &str, timeout: Duration) -> Result<Found, Error> {
     let metadata = match client.consumer().fetch_metadata(Some(name), timeout) {
         Ok(metadata) => metadata,
         Err(error) => {
             client.watch().unanswered(now());
-            return Err(failed(client, &error).into());
+            return Err(failed(client, &error));
         }
     };
     // A lone broker that is fenced does not name even itself; librdkafka then lets go of it, and so must we.
     let Some(first) = metadata.brokers().first() else {
         client.watch().unanswered(now());
         client.look_after();
-        return Err(TopicError::Unreachable("the cluster names no broker".to_owned()));
+        return Err(Error::Unreachable("the cluster names no broker".to_owned()));
     };
     // The one that answered may be known by its address only, as a bootstrap server.
     let answered = metadata.orig_broker_id();
-    Ok(if answered >= 0 { answered } else { first.id() })
+    let broker = if answered >= 0 { answered } else { first.id() };
+    let others = metadata.brokers().iter().map(|other| other.id()).filter(|&id| id != broker).collect();
+    Ok(Found { broker, others })
+}
+
+/// Asks for those of `wanted` that `spec` has an answer for, and puts the outcomes into their places. What has failed
+/// before is not asked again, and what is not there leaves what was found before.
+fn ask(
+    client: &Arc<Client>,
+    wanted: &[Wanted<'_>],
+    found: &mut [Result<i64, Error>],
+    committed: bool,
+    deadline: Instant,
+    spec: impl Fn(At) -> Option<i64>,
+) {
+    let (mut places, mut items) = (Vec::new(), Vec::new());
+    for (place, wanted) in wanted.iter().enumerate() {
+        let Some(spec) = spec(wanted.at).filter(|&spec| spec < 0 || found[place].is_ok()) else { continue };
+        let named = topic_name(wanted.topic)
+            .ok_or_else(|| Error::Unknown(format!("{:?} is no topic name", wanted.topic)))
+            .and_then(|topic| Ok(Item { topic, partition: partition_number(wanted.partition)?, spec }));
+        match named {
+            Ok(item) => {
+                places.push(place);
+                items.push(item);
+            }
+            Err(error) => found[place] = Err(error),
+        }
+    }
+    for (place, answer) in places.into_iter().zip(list::list(client, &items, committed, rest(deadline))) {
+        match answer {
+            Ok(Some(offset)) => found[place] = Ok(offset),
+            Ok(None) if found[place].is_ok() => {}
+            Ok(None) => found[place] = Err(Error::Refused("the broker has no such offset".to_owned())),
+            Err(error) => found[place] = Err(error),
+        }
+    }
 }
 
 fn failed(client: &Client, error: &rdkafka::error::KafkaError) -> Error {

@@ -72,6 +72,22 @@ impl MockCluster {
         self.native.request_errors(RDKafkaApiKey::Fetch, &vec![refusal; times]);
     }
 
+    /// Refuses to describe a topic, or does it again.
+    pub fn refuse_topic(&self, name: &str, refuse: bool) -> Result<(), Error> {
+        let error = if refuse {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+        } else {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+        };
+        self.native.topic_error(name, error).map_err(|error| failed(&error))
+    }
+
+    /// Leaves a partition without a leader.
+    pub fn unset_leader(&self, topic: &str, partition: u32) -> Result<(), Error> {
+        let partition = partition_number(partition)?;
+        self.native.partition_leader(topic, partition, None).map_err(|error| failed(&error))
+    }
+
     /// Makes `broker` the leader of a partition.
     pub fn set_leader(&self, topic: &str, partition: u32, broker: u32) -> Result<(), Error> {
         let (partition, broker) = (partition_number(partition)?, partition_number(broker)?);

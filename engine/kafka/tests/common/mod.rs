@@ -1,5 +1,8 @@
 //! What both test binaries use: records owned, and waiting with an end.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
@@ -158,4 +161,78 @@ pub(crate) fn produce(
         "{:?}",
         producer.last_error()
     );
+}
+
+/// A way to a broker, whose other end and whose answers can be changed.
+pub(crate) struct Relay {
+    address: String,
+    way: Arc<Mutex<Way>>,
+}
+
+struct Way {
+    target: String,
+    spoil: Option<Spoil>,
+}
+
+/// Changes what a broker says, in place.
+pub(crate) type Spoil = Box<dyn FnMut(&mut [u8]) + Send>;
+
+impl Relay {
+    pub(crate) fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let way = Arc::new(Mutex::new(Way { target: target.to_owned(), spoil: None }));
+        let shared = Arc::clone(&way);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let target = shared.lock().unwrap().target.clone();
+                let Ok(broker) = TcpStream::connect(&target) else { continue };
+                let (client_again, broker_again) = (client.try_clone().unwrap(), broker.try_clone().unwrap());
+                std::thread::spawn(move || copy(client_again, broker_again, |_| ()));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    copy(broker, client, |bytes| {
+                        if let Some(spoil) = &mut shared.lock().unwrap().spoil {
+                            spoil(bytes);
+                        }
+                    });
+                });
+            }
+        });
+        Self { address, way }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn redirect(&self, target: &str) {
+        self.way.lock().unwrap().target = target.to_owned();
+    }
+
+    pub(crate) fn spoil(&self, spoil: Option<Spoil>) {
+        self.way.lock().unwrap().spoil = spoil;
+    }
+}
+
+/// Copies whole answers or requests (a length and so many bytes) until one side ends.
+fn copy(mut from: TcpStream, mut to: TcpStream, mut change: impl FnMut(&mut [u8])) {
+    let mut frame = Vec::new();
+    loop {
+        frame.resize(4, 0);
+        if from.read_exact(&mut frame).is_err() {
+            break;
+        }
+        let len = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
+        frame.resize(4 + len, 0);
+        if from.read_exact(&mut frame[4..]).is_err() {
+            break;
+        }
+        change(&mut frame[4..]);
+        if to.write_all(&frame).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(std::net::Shutdown::Both);
 }
