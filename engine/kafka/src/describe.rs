@@ -30,7 +30,8 @@ pub(crate) fn describe(
     described(&answer).unwrap_or_else(|| Err(answer.failure().into()))
 }
 
-/// Asks one broker for the cluster's id: afresh, for librdkafka keeps the first it hears for ever. None: it has none.
+/// Asks one broker for the cluster's id. librdkafka's own call answers with the last id that it heard of, and in one way
+/// where nobody answers and where there is none. None: there is none.
 pub(crate) fn cluster_id(
     client: &Arc<Client>,
     broker: i32,

@@ -97,7 +97,6 @@ impl<'a> Delivery<'a> {
         const RESET: i32 = Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
         const OUT_OF_RANGE: i32 = Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE as i32;
         const REFUSED: i32 = Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
-        const BAD: i32 = Code::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
         const UNKNOWN: i32 = Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED as i32;
         const END: i32 = Code::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
         match message.error() {
@@ -111,7 +110,6 @@ impl<'a> Delivery<'a> {
             })),
             RESET | OUT_OF_RANGE => Some(Self::out_of_range(tag, message.offset(), message.error_text())),
             REFUSED => Some(Self::Refused { tag, text: message.error_text() }),
-            BAD => Some(Self::Skipped { tag, offset: message.offset(), text: message.error_text() }),
             // A batch of a format that librdkafka does not know is left out. One that is packed in a way it does not know
             // has the same code and is fetched again and again.
             UNKNOWN if message.error_text().contains("MagicByte") => {

@@ -12,92 +12,16 @@
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 mod common;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use common::kafka::{Kafka, PROPERTIES, numbered, wait_for_topic};
 use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, offsets_in, owned, produce, records};
 use kafka::{
     Admin, BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, Topic,
     TopicError,
 };
-
-/// A killed broker may come back when its session is over.
-const PROPERTIES: &str = "broker.session.timeout.ms=3000";
-
-/// A Kafka of its own, in a folder of its own. Stopped and deleted when dropped.
-struct Kafka {
-    dir: tempfile::TempDir,
-    properties: &'static str,
-    env: HashMap<String, String>,
-}
-
-impl Kafka {
-    fn start(options: &[&str]) -> Self {
-        Self::start_with(options, PROPERTIES)
-    }
-
-    fn start_with(options: &[&str], properties: &'static str) -> Self {
-        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), properties, env: HashMap::new() };
-        kafka.run(&[&["start", "--port", "0"], options].concat());
-        let env = kafka.run(&["env"]);
-        kafka.env = env
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        kafka
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka-local");
-        let output = Command::new(script)
-            .args(arguments)
-            .env("KAFKA_LOCAL_DIR", self.dir.path().join("kafka"))
-            // Light brokers: these tests ask for behaviour, and up to five run at once.
-            .env("KAFKA_JAVA_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-            .env("KAFKA_HEAP", "256m")
-            .env("KAFKA_PROPERTIES", self.properties)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {} {}", text(&output.stdout), text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    fn settings(&self) -> Settings {
-        Settings::new(&self.env["BROKERS"])
-    }
-
-    fn admin(&self) -> Admin {
-        Admin::new(&self.settings()).unwrap()
-    }
-
-    /// A topic with one replica of each partition.
-    fn topic(&self, name: &str, partitions: u32) {
-        self.admin().create_topic(name, partitions, 1, &[], LONG).unwrap();
-        wait_for_topic(&self.settings(), name);
-    }
-
-    /// Settings for the SASL_SSL listener, all of them right.
-    fn sasl(&self, mechanism: &str) -> Settings {
-        Settings::new(&self.env["SASL_BROKERS"])
-            .with("security.protocol", "SASL_SSL")
-            .with("sasl.mechanism", mechanism)
-            .with("sasl.username", &self.env["SASL_USER"])
-            .with("sasl.password", &self.env["SASL_PASSWORD"])
-            .with("ssl.ca.location", &self.env["CA"])
-    }
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        self.run(&["stop", "--wipe"]);
-    }
-}
 
 /// The one that tests share. A static is never dropped, so it is stopped when the test binary ends.
 fn shared() -> &'static Kafka {
@@ -114,23 +38,6 @@ fn shared() -> &'static Kafka {
         assert_eq!(unsafe { libc::atexit(stop) }, 0);
         kafka
     })
-}
-
-/// A topic that was just made is not everywhere at once.
-fn wait_for_topic(settings: &Settings, name: &str) -> Topic {
-    let consumer = Consumer::new(settings).unwrap();
-    let deadline = Instant::now() + LONG;
-    loop {
-        match consumer.topic(name, LONG) {
-            Ok(topic) => return topic,
-            Err(error) => assert!(Instant::now() < deadline, "{name}: {error}"),
-        }
-        consumer.wait(Duration::from_millis(20));
-    }
-}
-
-fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
-    range.map(|n| n.to_string())
 }
 
 fn offsets(records: &[common::Owned]) -> Vec<i64> {

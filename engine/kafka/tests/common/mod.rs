@@ -1,11 +1,13 @@
 //! What both test binaries use: records owned, and waiting with an end.
 
+pub(crate) mod kafka;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
+use ::kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
