@@ -1,11 +1,14 @@
 //! Questions to the cluster.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::Client;
@@ -100,13 +103,14 @@ impl Lookup {
         answers
     }
 
-    /// Offsets of many partitions: one request to each broker that leads some of them (and one more for the ends where
-    /// a time is asked for). One outcome each, in the order they were asked for. The mock answers look-ups by time with
-    /// the end.
+    /// Offsets of many partitions: one question about each topic, so that a leader that is gone is not asked, then one
+    /// request to each broker that leads some of them (and one more for the ends where a time is asked for). One outcome
+    /// each, in the order they were asked for. The mock answers look-ups by time with the end.
     #[must_use]
     pub fn offsets(&self, wanted: &[Wanted<'_>], timeout: Duration) -> Vec<Result<i64, Error>> {
         let (client, deadline) = (self.client(), now() + timeout);
-        let mut found = vec![Err(Error::Unreachable("not asked".to_owned())); wanted.len()];
+        // What can be asked for: those without a leader would cost the others their answers.
+        let mut found = describe_all(&client, wanted, deadline);
         // The stable ends are taken before the times: where no record has the time, the end is the answer, and a record
         // that comes between both questions must not be skipped.
         ask(&client, wanted, &mut found, true, deadline, |at| match at {
@@ -221,6 +225,53 @@ fn some_broker(client: &Client, name: &str, timeout: Duration) -> Result<Found, 
     Ok(Found { broker, others })
 }
 
+/// What there is to say of partitions before their leaders are asked. Those that can be asked are well by now.
+fn describe_all(client: &Client, wanted: &[Wanted<'_>], deadline: Instant) -> Vec<Result<i64, Error>> {
+    let mut topics: HashMap<&str, Result<Metadata, Error>> = HashMap::new();
+    // Where nobody answers about one topic, nobody is asked about the others.
+    let mut silent = None;
+    let mut found = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let outcome = checked(wanted.topic, wanted.partition).and_then(|number| {
+            let fetch = || {
+                if let Some(silent) = &silent {
+                    return Err(Error::clone(silent));
+                }
+                let metadata = client.consumer().fetch_metadata(Some(wanted.topic), rest(deadline));
+                metadata.map_err(|error| {
+                    let error = failed(client, &error);
+                    silent = Some(error.clone());
+                    error
+                })
+            };
+            let metadata = topics.entry(wanted.topic).or_insert_with(fetch);
+            state_of(metadata.as_ref().map_err(Error::clone)?, wanted.topic, number)
+        });
+        found.push(outcome.map(|()| NOT_ASKED));
+    }
+    found
+}
+
+/// No broker names this one.
+const NOT_ASKED: i64 = -1;
+
+fn state_of(metadata: &Metadata, name: &str, number: i32) -> Result<(), Error> {
+    let code = |code| Error::from_request(&KafkaError::MetadataFetch(code), None);
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+        return Err(Error::Unknown(name.to_owned()));
+    };
+    if let Some(error) = topic.error() {
+        return Err(code(error.into()));
+    }
+    let Some(partition) = topic.partitions().iter().find(|partition| partition.id() == number) else {
+        return Err(Error::Unknown(format!("{name} [{number}]")));
+    };
+    if partition.leader() < 0 {
+        return Err(Error::Unreachable(format!("{name} [{number}] has no leader")));
+    }
+    Ok(())
+}
+
 /// Asks for those of `wanted` that `spec` has an answer for, and puts the outcomes into their places. What has failed
 /// before is not asked again, and what is not there leaves what was found before.
 fn ask(
@@ -233,29 +284,26 @@ fn ask(
 ) {
     let (mut places, mut items) = (Vec::new(), Vec::new());
     for (place, wanted) in wanted.iter().enumerate() {
-        let Some(spec) = spec(wanted.at).filter(|&spec| spec < 0 || found[place].is_ok()) else { continue };
-        let named = topic_name(wanted.topic)
-            .ok_or_else(|| Error::Unknown(format!("{:?} is no topic name", wanted.topic)))
-            .and_then(|topic| Ok(Item { topic, partition: partition_number(wanted.partition)?, spec }));
-        match named {
-            Ok(item) => {
-                places.push(place);
-                items.push(item);
-            }
-            Err(error) => found[place] = Err(error),
+        if let Some(spec) = spec(wanted.at)
+            && found[place].is_ok()
+            && let Some(topic) = topic_name(wanted.topic)
+            && let Ok(partition) = partition_number(wanted.partition)
+        {
+            places.push(place);
+            items.push(Item { topic, partition, spec });
         }
     }
     for (place, answer) in places.into_iter().zip(list::list(client, &items, committed, rest(deadline))) {
         match answer {
             Ok(Some(offset)) => found[place] = Ok(offset),
-            Ok(None) if found[place].is_ok() => {}
+            Ok(None) if found[place] != Ok(NOT_ASKED) => {}
             Ok(None) => found[place] = Err(Error::Refused("the broker has no such offset".to_owned())),
             Err(error) => found[place] = Err(error),
         }
     }
 }
 
-fn failed(client: &Client, error: &rdkafka::error::KafkaError) -> Error {
+fn failed(client: &Client, error: &KafkaError) -> Error {
     Error::from_request(error, client.trouble().as_deref())
 }
 

@@ -44,11 +44,12 @@ fn no_record_of_another_life_comes_before_a_doubt() {
         let old = consumer.reads(1);
 
         admin.delete_topic(&topic, LONG).unwrap();
-        until("made anew", || admin.create_topic(&topic, 1, 1, &[], LONG), Result::is_ok);
+        let _ = until("made anew", || admin.create_topic(&topic, 1, 1, &[], LONG), Result::is_ok);
         produce(&kafka.settings(), &topic, 0, (0..500).map(|n| format!("new {n}")));
-        let got = drain_until(&mut consumer, |got| !offsets_in(got).is_empty());
+        // Where the new one is shorter yet, the old offset is out of range.
+        let got = drain_until(&mut consumer, |got| got.iter().any(|got| !got.is_doubt()));
         let doubt = got.iter().position(Got::is_doubt);
-        let record = got.iter().position(|got| matches!(got, Got::Record(_)));
+        let record = got.iter().position(|got| !got.is_doubt());
         assert!(doubt.is_some() && doubt < record, "round {round}: {:?}", &got[..got.len().min(4)]);
         assert!(consumer.reads(1).is_some() && consumer.reads(1) != old, "round {round}");
         // What the owner does then.
@@ -80,7 +81,7 @@ fn a_topic_made_anew_is_read_though_its_epochs_begin_anew() {
 
     let admin = kafka.admin();
     admin.delete_topic("epochs", LONG).unwrap();
-    until("made anew", || admin.create_topic("epochs", 1, 3, &[], LONG), Result::is_ok);
+    let _ = until("made anew", || admin.create_topic("epochs", 1, 3, &[], LONG), Result::is_ok);
     wait_for_topic(&kafka.settings(), "epochs");
     produce(&kafka.settings(), "epochs", 0, numbered(0..50));
     let got = drain_until(&mut consumer, |got| got.iter().any(Got::is_doubt));
@@ -148,10 +149,11 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
     let refused = until("refused", || consumer.topic("guarded", LONG), Result::is_err);
     assert!(matches!(refused, Err(TopicError::Refused(_))), "{refused:?}");
     let end = Wanted { topic: "guarded", partition: 0, at: At::End };
-    assert!(matches!(consumer.offsets(&[end], LONG)[..], [Err(Error::Refused(_))]));
+    let refused = consumer.offsets(&[end], LONG);
+    assert!(matches!(refused[..], [Err(Error::Refused(_))]), "{refused:?}");
 
     kafka.rights(&["--add"], &["Read", "Describe"], "guarded");
-    until("seen", || consumer.topic("guarded", LONG), Result::is_ok);
+    let _ = until("seen", || consumer.topic("guarded", LONG), Result::is_ok);
     assert_eq!(consumer.offsets(&[end], LONG), [Ok(5)]);
     consumer.assign("guarded", 0, 0, 1).unwrap();
     records(&mut consumer, 5);
