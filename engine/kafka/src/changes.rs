@@ -2,16 +2,15 @@
 //!
 //! When a topic is made anew, the next fetch fails for its unknown id; librdkafka then looks up the new id and fetches on
 //! at the old offset without telling anybody. But before it uses the new id, or a new leader, it says so in its log
-//! (context `topic`), and that line lies in the main queue before any record fetched afterwards lies in the records'
+//! (context `metadata`, a few lines for each metadata answer), and that line lies in the main queue before any record fetched afterwards lies in the records'
 //! queue. So who serves the main queue after taking a batch knows of every change before the first record behind it.
 //!
 //! Read from these lines (2.12.1: `rdkafka_topic.c`):
 //!
 //! ```text
 //! METADATA  Topic NAME changed id from ID to ID
+//! METADATA  Topic NAME [P] Leader N Epoch N
 //! METADATA  Error in metadata reply for topic NAME (PartCnt N): WORDS
-//! BROKER    NAME [P]: leader N epoch N -> leader N epoch N
-//! BROKER    NAME [P]: ignoring outdated metadata update with leader epoch N which is older than our cached epoch N
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -68,71 +67,78 @@ const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 impl Known {
     /// Looks at a line of the log.
     pub(crate) fn hear(&mut self, facility: &str, message: &str) {
+        if facility != "METADATA" {
+            return;
+        }
         let text = without_thread(message);
-        match facility {
-            "METADATA" => self.hear_metadata(text),
-            "BROKER" => self.hear_broker(text),
-            _ => {}
-        }
-    }
-
-    fn hear_metadata(&mut self, text: &str) {
-        if let Some((name, ids)) =
-            text.strip_prefix("Topic ").and_then(|rest| rest.split_once(" changed id from "))
-            && let Some((from, to)) = ids.split_once(" to ")
-        {
-            let topic = self.topics.entry(name.to_owned()).or_default();
-            let before = topic.id.replace(to.to_owned());
-            let before = before.as_deref().or_else(|| (from != NO_ID).then_some(from));
-            if before.is_some_and(|before| before != to) {
-                topic.anew = true;
-                topic.outdated.clear();
-                self.note(name, None, Meaning::Doubt, &format!("the topic's id was {from} and is {to}"));
-            }
-        } else if let Some(rest) = text.strip_prefix("Error in metadata reply for topic ")
-            && let Some((name, words)) = rest.split_once(" (PartCnt ")
-        {
-            let words = words.split_once("): ").map_or(words, |(_, words)| words);
-            let topic = self.topics.entry(name.to_owned()).or_default();
-            if topic.trouble.as_deref() != Some(words) {
-                topic.trouble = Some(words.to_owned());
-                let refused = words.contains("authorization failed");
-                let meaning = if refused { Meaning::Refused } else { Meaning::Doubt };
-                self.note(name, None, meaning, words);
+        if let Some(rest) = text.strip_prefix("Error in metadata reply for topic ") {
+            let Some((name, words)) = rest.split_once(" (PartCnt ") else { return };
+            self.hear_trouble(name, words.split_once("): ").map_or(words, |(_, words)| words));
+        } else if let Some(rest) = text.strip_prefix("Topic ") {
+            if let Some((name, ids)) = rest.split_once(" changed id from ") {
+                let Some((from, to)) = ids.split_once(" to ") else { return };
+                self.hear_id(name, from, to);
+            } else if let Some((name, number, leader)) = leader(rest) {
+                self.hear_leader(name, number, leader);
             }
         }
     }
 
-    fn hear_broker(&mut self, text: &str) {
-        let Some((name, number, rest)) = partition(text) else { return };
-        if rest.starts_with("ignoring outdated metadata update") {
-            let topic = self.topics.entry(name.to_owned()).or_default();
+    fn topic(&mut self, name: &str) -> &mut Topic {
+        if !self.topics.contains_key(name) {
+            self.topics.insert(name.to_owned(), Topic::default());
+        }
+        self.topics.get_mut(name).expect("it is there by now")
+    }
+
+    fn hear_id(&mut self, name: &str, from: &str, to: &str) {
+        let topic = self.topic(name);
+        let before = topic.id.replace(to.to_owned());
+        let before = before.or_else(|| (from != NO_ID).then(|| from.to_owned()));
+        if let Some(before) = before.filter(|before| before != to) {
+            topic.anew = true;
+            topic.outdated.clear();
+            self.note(name, None, Meaning::Doubt, &format!("the topic's id was {before} and is {to}"));
+        }
+    }
+
+    fn hear_trouble(&mut self, name: &str, words: &str) {
+        let topic = self.topic(name);
+        if topic.trouble.as_deref() != Some(words) {
+            topic.trouble = Some(words.to_owned());
+            let refused = words.contains("authorization failed");
+            let meaning = if refused { Meaning::Refused } else { Meaning::Doubt };
+            self.note(name, None, meaning, words);
+        }
+    }
+
+    fn hear_leader(&mut self, name: &str, number: i32, now: Leader) {
+        let topic = self.topic(name);
+        let known = topic.leaders.get(&number).copied();
+        let was_in_trouble = topic.trouble.take().is_some();
+        if known.is_some_and(|known| now.epoch >= 0 && now.epoch < known.epoch) {
             // librdkafka never takes an older epoch. Those of a topic made anew are all older, so it would ask the
             // leader of the old topic for ever.
-            self.stuck |= topic.anew;
-            if topic.outdated.insert(number) {
+            let (stuck, told) = (topic.anew, !topic.outdated.insert(number));
+            self.stuck |= stuck;
+            if !told {
                 self.note(name, Some(number), Meaning::Doubt, "a broker names an older leader epoch");
             }
-            return;
+        } else {
+            topic.outdated.remove(&number);
+            topic.leaders.insert(number, now);
+            if known.is_some_and(|known| known != now) || (known.is_none() && now.id < 0) {
+                let text = if now.id < 0 {
+                    "the partition has no leader".to_owned()
+                } else {
+                    format!("the partition's leader is {} (epoch {})", now.id, now.epoch)
+                };
+                self.note(name, Some(number), Meaning::Doubt, &text);
+            }
         }
-        let Some((before, now)) = rest.split_once(" -> ") else { return };
-        let (Some(before), Some(now)) = (Leader::parse(before), Leader::parse(now)) else { return };
-        let topic = self.topics.entry(name.to_owned()).or_default();
-        if topic.trouble.take().is_some() {
+        if was_in_trouble {
             self.note(name, None, Meaning::Doubt, "the cluster describes the topic again");
         }
-        let topic = self.topics.entry(name.to_owned()).or_default();
-        let known = topic.leaders.insert(number, now).or_else(|| (before.id >= 0).then_some(before));
-        if known.is_none_or(|known| known == now) && (now.id >= 0 || known.is_some()) {
-            return;
-        }
-        topic.outdated.remove(&number);
-        let text = if now.id < 0 {
-            "the partition has no leader".to_owned()
-        } else {
-            format!("the partition's leader is {} (epoch {})", now.id, now.epoch)
-        };
-        self.note(name, Some(number), Meaning::Doubt, &text);
     }
 
     fn note(&mut self, topic: &str, partition: Option<i32>, meaning: Meaning, text: &str) {
@@ -151,7 +157,12 @@ impl Known {
     pub(crate) fn is_stuck(&mut self) -> bool {
         let stuck = std::mem::take(&mut self.stuck);
         if stuck {
-            self.topics.values_mut().for_each(|topic| topic.anew = false);
+            // The new client begins without epochs, and so does what is known of them.
+            for topic in self.topics.values_mut().filter(|topic| topic.anew) {
+                topic.anew = false;
+                topic.outdated.clear();
+                topic.leaders.values_mut().for_each(|leader| leader.epoch = -1);
+            }
         }
         stuck
     }
@@ -162,19 +173,13 @@ impl Known {
     }
 }
 
-impl Leader {
-    /// `leader N epoch N`
-    fn parse(text: &str) -> Option<Self> {
-        let (id, epoch) = text.strip_prefix("leader ")?.split_once(" epoch ")?;
-        Some(Self { id: id.parse().ok()?, epoch: epoch.parse().ok()? })
-    }
-}
-
-/// `NAME [P]: REST`
-fn partition(text: &str) -> Option<(&str, i32, &str)> {
+/// `NAME [P] Leader N Epoch N`
+fn leader(text: &str) -> Option<(&str, i32, Leader)> {
     let (name, rest) = text.split_once(" [")?;
-    let (number, rest) = rest.split_once("]: ")?;
-    Some((name, number.parse().ok()?, rest))
+    let (number, rest) = rest.split_once("] Leader ")?;
+    let (id, epoch) = rest.split_once(" Epoch ")?;
+    let leader = Leader { id: id.parse().ok()?, epoch: epoch.parse().ok()? };
+    Some((name, number.parse().ok()?, leader))
 }
 
 /// A log line without its beginning, `[thrd:main]: `.
@@ -210,9 +215,9 @@ mod tests {
     const ONE: &str = "AQIDBAUGBwgJCgsMDQ4PEA";
     const TWO: &str = "/////////////////////w";
 
-    fn hear(known: &mut Known, lines: &[(&str, &str)]) -> Vec<(Option<i32>, Meaning, String)> {
-        for (facility, line) in lines {
-            known.hear(facility, &format!("[thrd:main]: {line}"));
+    fn hear(known: &mut Known, lines: &[&str]) -> Vec<(Option<i32>, Meaning, String)> {
+        for line in lines {
+            known.hear("METADATA", &format!("[thrd:main]: {line}"));
         }
         let changes = known.take().into_iter();
         changes
@@ -227,34 +232,27 @@ mod tests {
         let first = format!("Topic a.b changed id from {NO_ID} to {ONE}");
         let second = format!("Topic a.b changed id from {ONE} to {TWO}");
         assert_eq!(known.id("a.b"), None);
-        assert_eq!(hear(&mut known, &[("METADATA", &first)]), []);
+        assert_eq!(hear(&mut known, &[&first]), []);
         assert_eq!(known.id("a.b"), Some(TopicId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])));
         // Another client begins without an id.
-        assert_eq!(hear(&mut known, &[("METADATA", &first)]), []);
+        assert_eq!(hear(&mut known, &[&first]), []);
         let text = format!("the topic's id was {ONE} and is {TWO}");
-        assert_eq!(hear(&mut known, &[("METADATA", &second)]), [(None, Meaning::Doubt, text)]);
+        assert_eq!(hear(&mut known, &[&second]), [(None, Meaning::Doubt, text)]);
         assert_eq!(known.id("a.b"), Some(TopicId([0xff; 16])));
     }
 
     #[test]
     fn leaders_are_told_when_they_change_or_are_none() {
         let mut known = Known::default();
-        let line = |from, to| format!("a.b [3]: leader {from} -> leader {to}");
-        let (first, same) = (line("-1 epoch -1", "1 epoch 0"), line("1 epoch 0", "1 epoch 0"));
-        assert_eq!(hear(&mut known, &[("BROKER", &first), ("BROKER", &same), ("BROKER", &first)]), []);
+        let line = |leader: i32, epoch: i32| format!("Topic a.b [3] Leader {leader} Epoch {epoch}");
         let doubt = |text: &str| vec![(Some(3), Meaning::Doubt, text.to_owned())];
-        let next = line("1 epoch 0", "2 epoch 1");
-        assert_eq!(hear(&mut known, &[("BROKER", &next)]), doubt("the partition's leader is 2 (epoch 1)"));
-        let gone = line("2 epoch 1", "-1 epoch 1");
-        assert_eq!(
-            hear(&mut known, &[("BROKER", &gone), ("BROKER", &gone)]),
-            doubt("the partition has no leader")
-        );
-        let back = line("-1 epoch 1", "2 epoch 2");
-        assert_eq!(hear(&mut known, &[("BROKER", &back)]), doubt("the partition's leader is 2 (epoch 2)"));
+        assert_eq!(hear(&mut known, &[&line(1, 0), &line(1, 0)]), []);
+        assert_eq!(hear(&mut known, &[&line(2, 1)]), doubt("the partition's leader is 2 (epoch 1)"));
+        assert_eq!(hear(&mut known, &[&line(2, 1)]), []);
+        assert_eq!(hear(&mut known, &[&line(-1, 1), &line(-1, 1)]), doubt("the partition has no leader"));
+        assert_eq!(hear(&mut known, &[&line(2, 2)]), doubt("the partition's leader is 2 (epoch 2)"));
         let mut other = Known::default();
-        let never = line("-1 epoch -1", "-1 epoch 0");
-        assert_eq!(hear(&mut other, &[("BROKER", &never)]), doubt("the partition has no leader"));
+        assert_eq!(hear(&mut other, &[&line(-1, 0)]), doubt("the partition has no leader"));
     }
 
     #[test]
@@ -262,49 +260,48 @@ mod tests {
         let mut known = Known::default();
         let line = "Error in metadata reply for topic a.b (PartCnt 0): Broker: Unknown topic or partition";
         let told = |meaning, text: &str| vec![(None, meaning, text.to_owned())];
-        let got = hear(&mut known, &[("METADATA", line)]);
+        let got = hear(&mut known, &[line]);
         assert_eq!(got, told(Meaning::Doubt, "Broker: Unknown topic or partition"));
-        assert_eq!(hear(&mut known, &[("METADATA", line)]), []);
+        assert_eq!(hear(&mut known, &[line]), []);
         let line = "Error in metadata reply for topic a.b (PartCnt 0): Broker: Topic authorization failed";
-        assert_eq!(
-            hear(&mut known, &[("METADATA", line)]),
-            told(Meaning::Refused, "Broker: Topic authorization failed")
-        );
-        let back = "a.b [0]: leader -1 epoch -1 -> leader 1 epoch 0";
-        assert_eq!(
-            hear(&mut known, &[("BROKER", back)]),
-            told(Meaning::Doubt, "the cluster describes the topic again")
-        );
+        assert_eq!(hear(&mut known, &[line]), told(Meaning::Refused, "Broker: Topic authorization failed"));
+        let back = "Topic a.b [0] Leader 1 Epoch 0";
+        assert_eq!(hear(&mut known, &[back]), told(Meaning::Doubt, "the cluster describes the topic again"));
     }
 
     #[test]
     fn older_epochs_of_a_topic_made_anew_need_another_client() {
         let mut known = Known::default();
-        let line = "a.b [0]: ignoring outdated metadata update with leader epoch 0 which is older than our cached epoch 3";
+        let line = |epoch: i32| format!("Topic a.b [0] Leader 1 Epoch {epoch}");
         let doubt = vec![(Some(0), Meaning::Doubt, "a broker names an older leader epoch".to_owned())];
-        assert_eq!(hear(&mut known, &[("BROKER", line)]), doubt);
-        assert_eq!(hear(&mut known, &[("BROKER", line)]), []);
+        assert_eq!(hear(&mut known, &[&line(3)]), []);
+        assert_eq!(hear(&mut known, &[&line(0)]), doubt);
+        assert_eq!(hear(&mut known, &[&line(0), &line(3)]), []);
         assert!(!known.is_stuck(), "a broker that lags behind");
+        let first = format!("Topic a.b changed id from {NO_ID} to {ONE}");
         let anew = format!("Topic a.b changed id from {ONE} to {TWO}");
-        assert_eq!(hear(&mut known, &[("METADATA", &anew), ("BROKER", line)]).len(), 2);
+        assert_eq!(hear(&mut known, &[&first, &anew, &line(0)]).len(), 2);
         assert!(known.is_stuck());
         assert!(!known.is_stuck());
-        hear(&mut known, &[("BROKER", line)]);
+        hear(&mut known, &[&line(0)]);
         assert!(!known.is_stuck(), "the new client knows no old epoch");
     }
 
     #[test]
     fn other_lines_say_nothing() {
         let mut known = Known::default();
-        for (facility, line) in [
-            ("METADATA", "Topic a.b [0] Leader 1 Epoch 0"),
-            ("METADATA", "1/1 requested topic(s) seen in metadata"),
-            ("BROKER", "a.b [0] is unknown (partition_cnt 0): ignoring leader (1) update"),
-            ("BROKER", "Topic a.b [0]: leader 1 unchanged, not migrating away from preferred replica 2"),
-            ("FETCH", "a.b [0]: leader 1 epoch 1 -> leader 2 epoch 2"),
+        for line in [
+            "Topic a.b [0] Leader 1 Epoch 0",
+            "Topic a.b [0] Leader none Epoch 0",
+            "1/1 requested topic(s) seen in metadata",
+            "  Topic a.b partition 0 Leader 2 Epoch 5",
+            "Topic a.b changed id",
+            "Error in metadata reply for topic a.b",
         ] {
-            assert_eq!(hear(&mut known, &[(facility, line)]), [], "{line}");
+            assert_eq!(hear(&mut known, &[line]), [], "{line}");
         }
+        known.hear("FETCH", "Topic a.b [0] Leader 2 Epoch 1");
+        assert_eq!(known.take(), []);
         assert_eq!(decode("short"), None);
         assert_eq!(decode("AAAAAAAAAAAAAAAAAAAA!A"), None);
     }

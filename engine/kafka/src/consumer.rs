@@ -604,7 +604,8 @@ mod tests {
             assert!(start.elapsed() < LONG);
             consumer.wait(Duration::from_millis(50));
             consumer.drain_while(usize::MAX, &mut |delivery| {
-                let Delivery::Record(record) = delivery else { panic!("{delivery:?}") };
+                // The other refusal may be left for the new client.
+                let Delivery::Record(record) = delivery else { return Flow::Next };
                 if taken.len() == 2 {
                     return Flow::Again;
                 }

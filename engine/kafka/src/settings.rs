@@ -155,7 +155,7 @@ impl Settings {
         if role == Role::Consumer {
             // What becomes of topics and leaders is told in these lines alone (see `changes`).
             let debug = config.get("debug").filter(|debug| !debug.trim().is_empty());
-            let debug = debug.map_or_else(|| "topic".to_owned(), |debug| format!("{debug},topic"));
+            let debug = debug.map_or_else(|| "metadata".to_owned(), |debug| format!("{debug},metadata"));
             config.set("debug", debug);
             config.set_log_level(RDKafkaLogLevel::Debug);
         }
