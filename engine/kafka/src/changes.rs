@@ -20,6 +20,8 @@ use crate::TopicId;
 /// What a change means for who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
+    /// The topic is another one: its log and its leader epochs have nothing to do with what was read.
+    Anew,
     Doubt,
     Refused,
 }
@@ -98,7 +100,7 @@ impl Known {
         if let Some(before) = before.filter(|before| before != to) {
             topic.anew = true;
             topic.outdated.clear();
-            self.note(name, None, Meaning::Doubt, &format!("the topic's id was {before} and is {to}"));
+            self.note(name, None, Meaning::Anew, &format!("the topic's id was {before} and is {to}"));
         }
     }
 
@@ -142,6 +144,8 @@ impl Known {
     }
 
     fn note(&mut self, topic: &str, partition: Option<i32>, meaning: Meaning, text: &str) {
+        let anew = self.pending.get(&(topic.to_owned(), partition)).is_some_and(|(m, _)| *m == Meaning::Anew);
+        let meaning = if anew { Meaning::Anew } else { meaning };
         self.pending.insert((topic.to_owned(), partition), (meaning, text.to_owned()));
     }
 
@@ -237,7 +241,7 @@ mod tests {
         // Another client begins without an id.
         assert_eq!(hear(&mut known, &[&first]), []);
         let text = format!("the topic's id was {ONE} and is {TWO}");
-        assert_eq!(hear(&mut known, &[&second]), [(None, Meaning::Doubt, text)]);
+        assert_eq!(hear(&mut known, &[&second]), [(None, Meaning::Anew, text)]);
         assert_eq!(known.id("a.b"), Some(TopicId([0xff; 16])));
     }
 

@@ -54,7 +54,8 @@ pub enum Delivery<'a> {
         /// librdkafka's words.
         text: &'a str,
     },
-    /// librdkafka could not read what it fetched and left it out: what it delivers next for the tag lies behind it.
+    /// librdkafka does not know the format of what it fetched and left it out: what it delivers next for the tag lies
+    /// behind it. (A batch that is spoilt is fetched again instead, and comes as [`Delivery::Error`].)
     Skipped {
         /// The partition's tag.
         tag: u32,
@@ -63,15 +64,18 @@ pub enum Delivery<'a> {
         /// librdkafka's words.
         text: &'a str,
     },
-    /// The broker refuses to let us read the partition. librdkafka goes on trying.
+    /// The broker refuses to let us read the partition, or to see the topic. librdkafka goes on trying, every 5 s where
+    /// fetches are refused, and tells no second time. It is over with the next record of the tag, or with
+    /// [`Delivery::Doubt`]: whoever asks then learns whether the topic may be seen again, and fetches are answered again.
     Refused {
         /// The partition's tag.
         tag: u32,
         /// librdkafka's words.
         text: &'a str,
     },
-    /// The topic's id, or the partition's leader, is not the one it was: what is delivered for the tag from now on may be
-    /// of another life of the topic. Comes before any record that was fetched after the change.
+    /// The topic's id, or the partition's leader, is not the one it was (or there is none, or the cluster does not
+    /// describe the topic, or does it again): what is delivered for the tag from now on may be of another life of the
+    /// topic. Comes before any record that was fetched after the change.
     Doubt {
         /// The partition's tag.
         tag: u32,

@@ -5,8 +5,9 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
-    reason = "tests read the clock and fail by panics"
+    reason = "tests read the clock, share a relay and fail by panics"
 )]
 
 #[allow(dead_code, reason = "each test binary uses its part of it")]
@@ -19,8 +20,7 @@ use std::time::{Duration, Instant};
 use common::kafka::{Kafka, PROPERTIES, numbered, wait_for_topic};
 use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, offsets_in, owned, produce, records};
 use kafka::{
-    Admin, BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, Topic,
-    TopicError,
+    BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, TopicError,
 };
 
 /// The one that tests share. A static is never dropped, so it is stopped when the test binary ends.

@@ -2,8 +2,9 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
-    reason = "tests read the clock and fail by panics"
+    reason = "tests read the clock, share a relay and fail by panics"
 )]
 
 #[allow(dead_code, reason = "each test binary uses its part of it")]

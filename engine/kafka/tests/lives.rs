@@ -4,8 +4,9 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
-    reason = "tests read the clock and fail by panics"
+    reason = "tests read the clock, share a relay and fail by panics"
 )]
 
 #[allow(dead_code, reason = "each test binary uses its part of it")]
@@ -159,8 +160,7 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
     records(&mut consumer, 5);
 
     // Reading alone, and then seeing as well.
-    let mut next = 5;
-    for operations in [&["Read"][..], &["Read", "Describe"]] {
+    for (operations, next) in [(&["Read"][..], 5), (&["Read", "Describe"], 6)] {
         kafka.rights(&["--remove", "--force"], operations, "guarded");
         if operations.len() == 1 {
             kafka.rights(&["--add"], &["Describe"], "guarded");
@@ -177,7 +177,6 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
         produce(&kafka.settings(), "guarded", 0, numbered(next..next + 1));
         let got = drain_until(&mut consumer, |got| !offsets_in(got).is_empty());
         assert_eq!(offsets_in(&got), [i64::try_from(next).unwrap()], "{operations:?}: {got:?}");
-        next += 1;
     }
 }
 
@@ -235,13 +234,38 @@ fn another_client_goes_on_behind_errors_and_sees_a_cut() {
         "taken",
         || {
             consumer.wait(Duration::from_millis(50));
-            Read::drain(&mut consumer, usize::MAX, &mut |delivery| match delivery {
-                Delivery::Record(_) if std::mem::take(&mut again) => Flow::Again,
-                Delivery::Record(_) => Flow::Next,
-                other => panic!("{other:?}"),
+            Read::drain(&mut consumer, usize::MAX, &mut |delivery| {
+                assert!(matches!(delivery, Delivery::Record(_) | Delivery::Doubt { .. }), "{delivery:?}");
+                if std::mem::take(&mut again) { Flow::Again } else { Flow::Next }
             });
             consumer.position(1)
         },
         |&position| position == Some(12),
     );
+}
+
+#[test]
+fn an_added_partition_waits_for_one_fetch_at_most() {
+    let kafka = Kafka::start(&[]);
+    kafka.topic("idle", 6);
+    (1..6).for_each(|partition| produce(&kafka.settings(), "idle", partition, numbered(0..3)));
+    let mut consumer = Consumer::new(&kafka.settings()).unwrap();
+    consumer.assign("idle", 0, 0, 0).unwrap();
+    for partition in 1..6 {
+        // The broker is idle, and keeps the fetch under way for fetch.wait.max.ms.
+        common::nothing(&mut consumer, Duration::from_millis(400));
+        let start = Instant::now();
+        consumer.assign("idle", partition, 0, partition).unwrap();
+        records(&mut consumer, 3);
+        let added = start.elapsed();
+        let start = Instant::now();
+        consumer.seek(partition, 1).unwrap();
+        records(&mut consumer, 2);
+        println!("added {added:?}, sought {:?}", start.elapsed());
+        let start = Instant::now();
+        produce(&kafka.settings(), "idle", 0, numbered(0..1));
+        let produced = start.elapsed();
+        records(&mut consumer, 1);
+        println!("a record of an idle partition: produced in {produced:?}, read in {:?}", start.elapsed());
+    }
 }

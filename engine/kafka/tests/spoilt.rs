@@ -1,6 +1,11 @@
 //! Batches that librdkafka cannot read: a relay between the mock broker and the consumer spoils them.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests read the clock, share a relay and fail by panics"
+)]
 
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 mod common;
