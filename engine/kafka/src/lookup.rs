@@ -73,7 +73,7 @@ impl Lookup {
     }
 
     /// A topic's partitions and id. Never creates the topic. A broker that is yet to be upgraded knows no ids (before
-    /// 2.8): the others are asked then, and only if none knows one the topic has none.
+    /// 2.8): the others are asked then, and only if all answer and none knows one the topic has none.
     pub fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, TopicError> {
         let Some(c_name) = topic_name(name) else {
             return Err(TopicError::Refused(format!("{name:?} is no topic name")));
@@ -81,13 +81,11 @@ impl Lookup {
         let (client, deadline) = (self.client(), now() + timeout);
         let found = some_broker(&client, name, timeout)?;
         let mut topic = describe(&client, &c_name, found.broker, rest(deadline))?;
-        for &other in found.others.iter().filter(|_| topic.id.is_none()) {
-            if let Ok(again) = describe(&client, &c_name, other, rest(deadline))
-                && again.id.is_some()
-            {
-                topic = again;
+        for other in found.others {
+            if topic.id.is_some() {
                 break;
             }
+            topic = describe(&client, &c_name, other, rest(deadline))?;
         }
         client.watch().answered();
         Ok(topic)

@@ -10,10 +10,12 @@
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{LONG, produce};
-use kafka::{Ask, At, Consumer, Error, MockCluster, TopicError, Wanted};
+use kafka::{Ask, At, Consumer, Error, MockCluster, TopicError, TopicId, Wanted};
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -150,4 +152,37 @@ fn a_topic_that_is_not_ours_to_see_is_refused() {
     assert!(matches!(&found, Err(TopicError::Refused(text)) if text.contains("authorization")), "{found:?}");
     mock.refuse_topic("t", false).unwrap();
     assert_eq!(consumer.topic("t", LONG).unwrap().partitions, [0]);
+}
+
+/// A consumer to whom the first broker seems to know no topic ids, and how many of them were hidden from it.
+fn without_ids(mock: &MockCluster) -> (Consumer, TopicId, Arc<AtomicUsize>) {
+    let id = Consumer::new(&mock.settings()).unwrap().topic("t", LONG).unwrap().id.unwrap();
+    let (relay, port) = common::relayed(&mock.bootstrap());
+    let relay = Arc::new(relay);
+    let (again, hidden) = (Arc::clone(&relay), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&hidden);
+    relay.spoil(Some(Box::new(move |bytes| {
+        common::lead_through(&again, port, bytes);
+        count.fetch_add(common::replace(bytes, &id.0, &[0; 16]), Relaxed);
+    })));
+    (Consumer::new(&kafka::Settings::new(relay.address())).unwrap(), id, hidden)
+}
+
+#[test]
+fn a_broker_without_topic_ids_is_not_the_only_one_that_is_asked() {
+    let mock = MockCluster::start(2).unwrap();
+    mock.create_topic("t", 1).unwrap();
+    let (consumer, id, hidden) = without_ids(&mock);
+    for _ in 0..10 {
+        assert_eq!(consumer.topic("t", LONG).unwrap().id, Some(id));
+    }
+    assert!(hidden.load(Relaxed) > 0, "the first broker was never asked");
+}
+
+#[test]
+fn a_topic_has_no_id_where_no_broker_knows_one() {
+    let mock = MockCluster::start(1).unwrap();
+    mock.create_topic("t", 1).unwrap();
+    let (consumer, _, _) = without_ids(&mock);
+    assert_eq!(consumer.topic("t", LONG).unwrap().id, None);
 }

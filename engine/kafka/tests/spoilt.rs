@@ -12,37 +12,12 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Got, Relay, drain_until, offsets_in, produce};
+use common::{Got, drain_until, lead_through, offsets_in, produce, relayed, replace};
 use kafka::{Consumer, MockCluster, Settings};
-
-/// A mock broker behind a relay, which is told what to do with answers.
-fn relayed(mock: &MockCluster) -> (Relay, u16) {
-    let broker = mock.bootstrap();
-    let relay = Relay::to(&broker);
-    let port = broker.rsplit_once(':').unwrap().1.parse().unwrap();
-    (relay, port)
-}
-
-/// The metadata's port of the broker becomes the relay's, so that all answers come through it.
-fn lead_through(relay: &Relay, port: u16, bytes: &mut [u8]) {
-    let ours: u16 = relay.address().rsplit_once(':').unwrap().1.parse().unwrap();
-    replace(bytes, &u32::from(port).to_be_bytes(), &u32::from(ours).to_be_bytes());
-}
-
-fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
-    let mut count = 0;
-    for at in 0..bytes.len().saturating_sub(from.len() - 1) {
-        if &bytes[at..at + from.len()] == from {
-            bytes[at..at + from.len()].copy_from_slice(to);
-            count += 1;
-        }
-    }
-    count
-}
 
 /// A consumer of topic `t` that reads through the relay; `spoil` is given each answer that has "spoil" in it.
 fn reader(mock: &MockCluster, mut spoil: impl FnMut(&mut [u8]) + Send + 'static) -> Consumer {
-    let (relay, port) = relayed(mock);
+    let (relay, port) = relayed(&mock.bootstrap());
     let relay = Arc::new(relay);
     let again = Arc::clone(&relay);
     relay.spoil(Some(Box::new(move |bytes| {

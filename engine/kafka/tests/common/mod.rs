@@ -238,3 +238,28 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut change: impl FnMut(&mut [u8]
     let _ = from.shutdown(std::net::Shutdown::Both);
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
+
+/// A relay to the first of these brokers, and that broker's own port.
+pub(crate) fn relayed(brokers: &str) -> (Relay, u16) {
+    let broker = brokers.split(',').next().unwrap();
+    let relay = Relay::to(broker);
+    let port = broker.rsplit_once(':').unwrap().1.parse().unwrap();
+    (relay, port)
+}
+
+/// The metadata's port of the broker becomes the relay's, so that all answers come through it.
+pub(crate) fn lead_through(relay: &Relay, port: u16, bytes: &mut [u8]) {
+    let ours: u16 = relay.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    replace(bytes, &u32::from(port).to_be_bytes(), &u32::from(ours).to_be_bytes());
+}
+
+pub(crate) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
+    let mut count = 0;
+    for at in 0..bytes.len().saturating_sub(from.len() - 1) {
+        if &bytes[at..at + from.len()] == from {
+            bytes[at..at + from.len()].copy_from_slice(to);
+            count += 1;
+        }
+    }
+    count
+}
