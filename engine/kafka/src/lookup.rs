@@ -41,6 +41,9 @@ pub struct Topic {
 
 /// Questions to the cluster, from any thread; shares its consumer's connections. Each waits up to its timeout.
 ///
+/// A broker works off one request of a connection at a time, so a question to a client that reads waits for the fetch
+/// under way (`fetch.wait.max.ms`), each of its requests again. One that only asks is answered at once.
+///
 /// [`Lookup::topic`] or [`Lookup::probe`] should be asked every few seconds: that is how it shows that a client has
 /// lost its brokers for good (see [`crate::Consumer`]).
 #[derive(Debug, Clone)]
