@@ -66,13 +66,17 @@ pub struct Consumer {
 struct Note {
     tag: u32,
     meaning: Meaning,
+    /// The topic's new id, where that is what changed.
+    id: Option<TopicId>,
     text: String,
 }
 
 impl Note {
     fn delivery(&self) -> Delivery<'_> {
         match self.meaning {
-            Meaning::Anew | Meaning::Doubt => Delivery::Doubt { tag: self.tag, text: &self.text },
+            Meaning::Anew | Meaning::Doubt => {
+                Delivery::Doubt { tag: self.tag, id: self.id, text: &self.text }
+            }
             Meaning::Refused => Delivery::Refused { tag: self.tag, text: &self.text },
         }
     }
@@ -214,22 +218,25 @@ impl Consumer {
                 self.listen();
             }
             while done < max {
-                if let Some(note) = self.notes.pop_front() {
-                    if on(note.delivery()) == Flow::Again {
+                let flow = if let Some(note) = self.notes.pop_front() {
+                    let flow = on(note.delivery());
+                    if flow == Flow::Again {
                         self.notes.push_front(note);
-                        return self.drained(done, records);
                     }
+                    flow
                 } else {
                     let Some(message) = self.batch.take() else { break };
                     match self.hand_out(message, on) {
                         None => continue,
-                        Some(Flow::Again) => return self.drained(done, records),
-                        Some(Flow::Next) => records = true,
+                        Some(flow) => {
+                            records |= flow != Flow::Again;
+                            flow
+                        }
                     }
-                }
-                done += 1;
-                if flow == Flow::Last {
-                    max = done;
+                };
+                done += usize::from(flow != Flow::Again);
+                if flow != Flow::Next {
+                    return self.drained(done, records);
                 }
             }
             if !more {
@@ -256,13 +263,14 @@ impl Consumer {
         if part.progress().falls(epoch) {
             part.progress_mut().forget_epochs();
             let text = "the leader epoch of the records falls".to_owned();
-            self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, text });
+            self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, id: None, text });
             self.batch.put_back(message);
             return None;
         }
-        if on(delivery) == Flow::Again {
+        let flow = on(delivery);
+        if flow == Flow::Again {
             self.batch.put_back(message);
-            return Some(Flow::Again);
+            return Some(flow);
         }
         if is_record {
             part.progress_mut().took(message.offset(), epoch);
@@ -274,7 +282,7 @@ impl Consumer {
                 self.refused += 1;
             }
         }
-        Some(Flow::Next)
+        Some(flow)
     }
 
     /// Learns what has become of topics and leaders so far.
@@ -293,12 +301,14 @@ impl Consumer {
             part.name.as_bytes() == change.topic.as_bytes()
                 && change.partition.is_none_or(|number| number == part.number)
         };
+        let anew = change.meaning == Meaning::Anew;
+        let id = if anew { self.client.watch().topic_id(&change.topic) } else { None };
         for part in self.assignment.iter_mut().filter(concerned) {
-            if change.meaning == Meaning::Anew {
+            if anew {
                 part.progress_mut().forget_epochs();
             }
             let text = change.text.clone();
-            self.notes.push_back(Note { tag: part.tag, meaning: change.meaning, text });
+            self.notes.push_back(Note { tag: part.tag, meaning: change.meaning, id, text });
         }
     }
 
@@ -310,7 +320,7 @@ impl Consumer {
                 part.refused = false;
                 self.refused -= 1;
                 let text = "fetches are answered again".to_owned();
-                self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, text });
+                self.notes.push_back(Note { tag: part.tag, meaning: Meaning::Doubt, id: None, text });
             }
         }
     }

@@ -17,8 +17,6 @@ use crate::mail::{DataState, PartitionState};
 const DUTY_INTERVAL_NS: u64 = 1_000_000_000;
 /// A partition that stands still for so long although there is more: the watcher is asked why, and again so often.
 const STANDSTILL_NS: u64 = 3_000_000_000;
-/// What was refused, begun anew and not refused for so long is allowed.
-const ALLOWED_AFTER_NS: u64 = 2_500_000_000;
 
 impl<R: Read, D> Ingest<R, D> {
     /// Once a second.
@@ -36,8 +34,11 @@ impl<R: Read, D> Ingest<R, D> {
                 PartitionState::Reading => lag += self.look_after(tag, mark),
                 PartitionState::Held | PartitionState::OutOfRange | PartitionState::Ended => {}
             }
-            let part = self.feed.known.part(tag);
-            self.feed.bus.note(part.source, part.state, self.reader.end(tag));
+            let end = self.reader.end(tag);
+            let part = self.feed.known.part_mut(tag);
+            // A refused fetch takes the end of the partition with it, and the first that is answered brings it back.
+            part.refusal = part.refusal.take().filter(|_| end.is_none());
+            self.feed.bus.note(part.source, part.state, end);
         }
         self.feed.metrics.lag_records.set(lag);
         self.feed.metrics.cpu_ns.set(ring::thread_cpu_ns());
@@ -75,7 +76,6 @@ impl<R: Read, D> Ingest<R, D> {
             Some(standstill) => Some(standstill),
         };
         self.ask_about_standstill(tag);
-        self.try_again(tag, next);
         behind
     }
 
@@ -87,24 +87,6 @@ impl<R: Read, D> Ingest<R, D> {
             standstill.asked_ns = Some(now_ns);
             let (topic, partition) = self.feed.name(tag);
             self.ask(Question::Standing { topic, partition });
-        }
-    }
-
-    /// What may not be read is begun anew now and then, to learn whether that still holds.
-    fn try_again(&mut self, tag: u32, next: i64) {
-        let now_ns = self.feed.now_ns;
-        let Some(refusal) = &mut self.feed.known.part_mut(tag).refusal else { return };
-        match refusal.tried_ns {
-            Some(tried_ns) if now_ns.saturating_sub(tried_ns) >= ALLOWED_AFTER_NS => {
-                self.feed.known.part_mut(tag).refusal = None;
-            }
-            Some(_) => {}
-            None => {
-                refusal.tried_ns = Some(now_ns);
-                if let Err(error) = self.reader.seek(tag, next) {
-                    warn!(tag, %error, "reading cannot be begun anew");
-                }
-            }
         }
     }
 
@@ -129,8 +111,7 @@ impl<R: Read, D> Ingest<R, D> {
         let parts = || self.feed.known.lives[life].tags.iter().map(|&tag| self.feed.known.part(tag));
         let seconds = |since_ns: u64| self.feed.now_ns.saturating_sub(since_ns) / 1_000_000_000;
         let leaderless = parts().filter_map(|part| Some((part.partition, part.leaderless?.to_owned())));
-        let refused =
-            parts().filter_map(|part| Some((part.partition, part.refusal.as_ref()?.text.to_string())));
+        let refused = parts().filter_map(|part| Some((part.partition, part.refusal.as_ref()?.to_string())));
         let open = parts().filter_map(|part| {
             let Standstill { since_ns, unstable, .. } = part.standstill?;
             let held = format!(

@@ -260,7 +260,7 @@ impl<D> Feed<D> {
     }
 
     fn refused(&mut self, tag: u32, text: &str) {
-        self.known.part_mut(tag).refusal = Some(super::lives::Refusal { text: text.into(), tried_ns: None });
+        self.known.part_mut(tag).refusal = Some(text.into());
         self.look = true;
     }
 

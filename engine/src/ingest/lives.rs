@@ -55,8 +55,8 @@ pub(super) struct Part {
     pub(super) hole: Option<i64>,
     /// Its trouble has been logged; no record has come since.
     pub(super) troubled: bool,
-    /// The broker refuses to let us read it.
-    pub(super) refusal: Option<Refusal>,
+    /// The broker refuses to let us read it, in its words.
+    pub(super) refusal: Option<Box<str>>,
     /// Why it has no start yet, or is not read, as the watcher sees it: no leader, or none that answers.
     pub(super) leaderless: Option<&'static str>,
     /// It stands still although there is more to read.
@@ -65,15 +65,6 @@ pub(super) struct Part {
     confirmed: i64,
     /// Marks and the next offset at each.
     marked: VecDeque<(u64, i64)>,
-}
-
-/// The broker does not let us read. librdkafka tells once and tries on in silence, so ingest begins anew now and then: what is
-/// not refused again is allowed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) text: Box<str>,
-    /// When reading was begun anew.
-    pub(super) tried_ns: Option<u64>,
 }
 
 /// A partition that has more to read, and of which nothing comes.

@@ -62,7 +62,7 @@ impl Got {
             Delivery::Truncated { tag, at, .. } => Self::Truncated { tag, at },
             Delivery::Skipped { tag, offset, .. } => Self::Skipped { tag, offset },
             Delivery::Refused { tag, text } => Self::Refused { tag, text: text.to_owned() },
-            Delivery::Doubt { tag, text } => Self::Doubt { tag, text: text.to_owned() },
+            Delivery::Doubt { tag, text, .. } => Self::Doubt { tag, text: text.to_owned() },
             Delivery::Error { tag, text } => Self::Error { tag, text: text.to_owned() },
         }
     }
