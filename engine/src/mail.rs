@@ -235,7 +235,7 @@ pub struct ShardFacts {
 /// The state of the data of a topic, or of all topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The topic; none: all.
+    /// Name of the topic; none: all topics. A channel is stale if all is stale or one of its topics is.
     pub topic: Option<Arc<str>>,
     /// Its state.
     pub state: DataState,

@@ -299,12 +299,12 @@ impl<D> Bus<D> {
 
     /// Tells all shards about the state of all data.
     pub fn state(&mut self, state: DataState) {
-        self.status(Status { topic: None, state });
+        self.status(&Status { topic: None, state });
     }
 
-    /// Tells all shards about the state of a topic's data, or of all.
-    pub fn status(&mut self, status: Status) {
-        self.outbox.status(&status);
+    /// Tells all shards about the state of a topic's data.
+    pub fn status(&mut self, status: &Status) {
+        self.outbox.status(status);
         self.outbox.deliver();
     }
 

@@ -44,7 +44,7 @@ impl<R: Read, D> Ingest<R, D> {
         self.feed.metrics.cpu_ns.set(ring::thread_cpu_ns());
         self.show_faults();
         for status in self.feed.faults.due(now_ns) {
-            self.feed.bus.status(status);
+            self.feed.bus.status(&status);
         }
         if let Some(state) = self.feed.reach.due(now_ns) {
             if let DataState::Stale { lag_ms } = state {

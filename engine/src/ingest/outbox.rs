@@ -16,8 +16,8 @@ struct Way<D> {
     bell: Arc<Bell>,
     /// Answers that found the inbox full; as many as the shard has asked, which is its own bound.
     answers: VecDeque<Answer>,
-    /// Of each topic, and of all together, only the newest state matters.
-    statuses: VecDeque<Status>,
+    /// Only the newest state of each topic, and of all, matters.
+    states: VecDeque<Status>,
     /// Something was put into the inbox since the bell was last rung.
     ring: bool,
     /// The shard has ended.
@@ -38,7 +38,7 @@ impl<D> Outbox<D> {
             inbox,
             bell,
             answers: VecDeque::new(),
-            statuses: VecDeque::new(),
+            states: VecDeque::new(),
             ring: false,
             ended: false,
         };
@@ -58,8 +58,8 @@ impl<D> Outbox<D> {
 
     pub(super) fn status(&mut self, status: &Status) {
         for way in &mut self.ways {
-            way.statuses.retain(|older| older.topic != status.topic);
-            way.statuses.push_back(status.clone());
+            way.states.retain(|older| older.topic != status.topic);
+            way.states.push_back(status.clone());
             self.waiting |= !way.send();
         }
     }
@@ -102,13 +102,13 @@ impl<D> Way<D> {
 
     fn next(&mut self) -> Option<ToShard<D>> {
         let answer = self.answers.pop_front().map(ToShard::Channel);
-        answer.or_else(|| self.statuses.pop_front().map(ToShard::Status))
+        answer.or_else(|| self.states.pop_front().map(ToShard::Status))
     }
 
     fn put_back(&mut self, letter: ToShard<D>) {
         match letter {
             ToShard::Channel(answer) => self.answers.push_front(answer),
-            ToShard::Status(status) => self.statuses.push_front(status),
+            ToShard::Status(status) => self.states.push_front(status),
             ToShard::Connection(_) | ToShard::Explain(_) | ToShard::Drain { .. } | ToShard::Stop => {
                 unreachable!("ingest writes answers and states only")
             }

@@ -20,8 +20,9 @@ use super::{
 };
 use crate::mail::{Answer, Question, Refused, ToIngest};
 
-/// Where a channel's subscription begins, if that differs from the answer's `pos`; or why there is none.
-type Begins = Result<Vec<String>, ErrorCode>;
+/// Where a channel's subscription begins, if that differs from the answer's `pos`, and whether it is stale; or why there is
+/// none.
+type Begins = Result<(Vec<String>, bool), ErrorCode>;
 
 /// Channels held that one token pays for, where a request looks at all of them.
 const CHANNELS_A_TOKEN: usize = 250;
@@ -212,7 +213,7 @@ impl<R: Ring> Shard<R> {
                 topics.push(Arc::clone(topic));
             }
         }
-        Ok(begins)
+        Ok((begins, self.ack_stale(connection, channel)))
     }
 
     fn unsubscribe(&mut self, key: Key, id: Option<i64>, names: &[String]) {
@@ -263,7 +264,7 @@ impl<R: Ring> Shard<R> {
 
 fn result(outcome: &Begins) -> reply::Outcome<'_> {
     match outcome {
-        Ok(pos) => reply::Outcome { pos, ..reply::Outcome::default() },
+        Ok((pos, stale)) => reply::Outcome { pos, stale: *stale, ..reply::Outcome::default() },
         Err(code) => reply::Outcome { error: Some(*code), ..reply::Outcome::default() },
     }
 }

@@ -180,6 +180,10 @@ pub(crate) struct Connection {
     pub(crate) sent: u32,
     /// Something was received since the last keep-alive turn.
     pub(crate) heard: bool,
+    /// It may have been told otherwise of what it holds than it is: stale or live.
+    pub(crate) owes_status: bool,
+    /// It was told last, of all it holds, that it is stale.
+    pub(crate) told_stale: bool,
     /// A gap of a topic that it is to be told of.
     pub(crate) untold: Option<Untold>,
     /// What it has sent and we have not worked off.

@@ -1,10 +1,9 @@
 //! Letters in and out.
 
-use proto::native::reply;
 use ring::Ring;
 
 use super::{Shard, names::Name};
-use crate::mail::{DataState, ExplainChannels, ShardFacts, ToIngest, ToShard};
+use crate::mail::{ExplainChannels, ShardFacts, ToIngest, ToShard};
 
 /// Letters read in one turn: a storm of connections must not hold up those that are there.
 const LETTERS_A_TURN: usize = 256;
@@ -15,28 +14,12 @@ impl<R: Ring> Shard<R> {
             match self.inbox.try_recv() {
                 Ok(ToShard::Connection(handover)) => self.begin(handover),
                 Ok(ToShard::Channel(answer)) => self.answered(answer),
-                Ok(ToShard::Status(status)) if status.topic.is_none() => self.tell_state(status.state),
-                Ok(ToShard::Status(_)) => {}
+                Ok(ToShard::Status(status)) => self.status(&status),
                 Ok(ToShard::Explain(asked)) => self.explain(&asked),
                 Ok(ToShard::Drain { jitter_ms }) => self.begin_drain(jitter_ms),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(flume::TryRecvError::Empty | flume::TryRecvError::Disconnected) => return,
             }
-        }
-    }
-
-    fn tell_state(&mut self, state: DataState) {
-        self.data_state = state;
-        let mut notice = Vec::new();
-        match state {
-            DataState::Live => reply::status(&mut notice, reply::State::Live, None, None),
-            DataState::Stale { lag_ms } => {
-                reply::status(&mut notice, reply::State::Stale, None, Some(lag_ms))
-            }
-        }
-        let keys: Vec<_> = self.connections.iter().map(|client| client.key).collect();
-        for key in keys {
-            self.own(key, |out| out.extend_from_slice(&notice));
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Keepalive, Service},
-    mail::{DataState, Handover},
+    mail::Handover,
 };
 
 /// Time for the peer to answer a close, ms.
@@ -90,6 +90,8 @@ impl<R: Ring> Shard<R> {
             blocked_timer: false,
             sent: 0,
             heard: false,
+            owes_status: false,
+            told_stale: false,
             untold: None,
             inbound: Inbound::default(),
             counted: 0,
@@ -108,9 +110,7 @@ impl<R: Ring> Shard<R> {
         if handover.welcome && self.settings.service == Service::Channels {
             self.welcome(key, handover.id);
         }
-        if let DataState::Stale { lag_ms } = self.data_state {
-            self.own(key, |out| reply::status(out, reply::State::Stale, None, Some(lag_ms)));
-        }
+        self.greet_with_status(key);
         let mut leftover = handover.leftover;
         self.hear(key, &mut leftover);
         if !matches!(self.drain, Drain::No) {

@@ -26,6 +26,7 @@ mod names;
 mod plan;
 mod pump;
 mod run;
+mod status;
 mod subscriptions;
 mod table;
 mod tick;
@@ -44,6 +45,7 @@ use self::{
     links::Links,
     names::Names,
     pump::Pump,
+    status::Stale,
     subscriptions::Subscriptions,
     table::Table,
     timers::{Timer, Wheel},
@@ -56,7 +58,7 @@ use crate::{
     catalog::SharedCatalog,
     clock::Now,
     config::{Keepalive, Limits, Service},
-    mail::{DataState, ToIngest, ToShard},
+    mail::{ToIngest, ToShard},
     metrics::ShardMetrics,
     slab::{Bell, Reader},
 };
@@ -150,7 +152,7 @@ pub struct Shard<R: Ring> {
 
     now: Now,
     random: u64,
-    data_state: DataState,
+    stale: Stale,
     drain: Drain,
     torn_bytes: usize,
     /// Bytes that clients make the shard hold, torn ones apart: what they sent and is not worked off, requests that
@@ -204,7 +206,7 @@ impl<R: Ring> Shard<R> {
             wheel: Wheel::new(now.mono_ms()),
             now,
             random: setup.seed | 1,
-            data_state: DataState::Live,
+            stale: Stale::default(),
             drain: Drain::No,
             torn_bytes: 0,
             client_bytes: 0,

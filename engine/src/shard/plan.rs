@@ -57,8 +57,13 @@ impl<R: Ring> Shard<R> {
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
-        if self.connections.at(connection).is_some_and(|client| client.untold.is_some()) {
+        let Some(client) = self.connections.at(connection) else { return };
+        let (untold, owes_status) = (client.untold.is_some(), client.owes_status);
+        if untold {
             self.tell_gaps(connection);
+        }
+        if owes_status {
+            self.tell_status(connection);
         }
         let Some(client) = self.connections.at(connection) else { return };
         let (slot, stop) = (client.slot, client.untold.map_or(NONE, |untold| untold.sequence));

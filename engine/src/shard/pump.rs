@@ -329,7 +329,11 @@ impl<R: Ring> Shard<R> {
         }
         let standing = if client.blocked {
             Standing::Blocked
-        } else if oldest != NONE || !client.own.is_empty() || self.subscriptions.lags(connection) {
+        } else if oldest != NONE
+            || !client.own.is_empty()
+            || client.owes_status
+            || self.subscriptions.lags(connection)
+        {
             Standing::Second
         } else {
             Standing::None

@@ -132,6 +132,8 @@ impl Heads {
 pub(crate) struct Subscriptions {
     channels: Vec<Channel>,
     subscriptions: Vec<Subscription>,
+    /// By subscription: its client was told that it is stale.
+    told_stale: Vec<bool>,
     free: Vec<u32>,
     heads: Vec<Heads>,
     by_pair: HashMap<(u32, u32), u32, RandomState>,
@@ -195,7 +197,10 @@ impl Subscriptions {
         };
         match self.subscriptions.get_mut(subscription as usize) {
             Some(free) => *free = made,
-            None => self.subscriptions.push(made),
+            None => {
+                self.subscriptions.push(made);
+                self.told_stale.push(false);
+            }
         }
         let before = self.by_pair.insert((connection, channel), subscription);
         assert!(before.is_none(), "a connection holds a channel once");
@@ -247,6 +252,16 @@ impl Subscriptions {
         let first = if from == NIL { all() } else { from };
         let list = self.list(first, |subscription| subscription.next);
         list.map(|at| (at, self.subscriptions[at as usize].channel))
+    }
+
+    /// What the client was told of the subscription.
+    pub(crate) fn was_told_stale(&self, subscription: u32) -> bool {
+        self.told_stale[subscription as usize]
+    }
+
+    /// Notes what the client is told of the subscription.
+    pub(crate) fn told_stale(&mut self, subscription: u32, stale: bool) {
+        self.told_stale[subscription as usize] = stale;
     }
 
     /// Numbers of channels are below it.

@@ -1,6 +1,11 @@
 //! Clients that say nothing, and clients that are told something without asking.
 
-use engine::{config::Keepalive, mail::DataState};
+use std::sync::Arc;
+
+use engine::{
+    config::Keepalive,
+    mail::{DataState, Status},
+};
 use proto::ws::frame::OpCode;
 use serde_json::json;
 
@@ -86,4 +91,58 @@ fn everybody_is_told_that_data_is_stale_and_newcomers_too() {
     let mut late = world.connect();
     world.turn();
     assert!(late.heard().is_empty());
+}
+
+/// A topic's state reaches its channels' holders, acks say it, and what changed back meanwhile is not told.
+#[test]
+fn a_topics_state_is_told_of_its_channels() {
+    let mut world = World::new(&Plan::default());
+    let status = |topic: &str, state| Status { topic: Some(Arc::from(topic)), state };
+    let mut there = world.subscriber(&["BTC.trade"]);
+    let mut nothing = world.connect();
+    world.bus.status(&status("t", DataState::Stale { lag_ms: 7 }));
+    world.bus.status(&status("another", DataState::Stale { lag_ms: 7 }));
+    world.turns(3);
+    assert_eq!(
+        there.object(),
+        json!({"type": "status", "state": "stale", "channels": "*", "lag_ms": 7}),
+        "all that it holds"
+    );
+    assert!(nothing.heard().is_empty());
+    nothing.subscribe(1, &["ETH.trade"]);
+    world.turns(4);
+    let ack = nothing.object();
+    assert_eq!(ack["results"]["ETH.trade"], json!({"recovered": false, "replaying": false, "stale": true}));
+    // Stale and live again before it could be told.
+    there.peer.set_window(0);
+    world.produce(Some("BTC"), "1");
+    world.turns(2);
+    world.bus.status(&status("t", DataState::Live));
+    world.turns(2);
+    world.bus.status(&status("t", DataState::Stale { lag_ms: 9 }));
+    world.turns(2);
+    there.peer.set_window(1 << 20);
+    world.turns(3);
+    assert_eq!(there.offsets(), [0]);
+    assert_eq!(nothing.objects().len(), 2);
+}
+
+/// Some of what a client holds is stale: it is told by name, as much at once as it reads.
+#[test]
+fn many_channels_are_told_in_parts() {
+    let mut world = World::new(&Plan::default());
+    let mut client = world.connect();
+    let names: Vec<String> = (0..400).map(|number| format!("c{number}.trade")).collect();
+    for names in names.chunks(200) {
+        client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        world.turns(6);
+    }
+    assert_eq!(client.objects().len(), 2);
+    world.bus.state(DataState::Stale { lag_ms: 1 });
+    world.turns(3);
+    assert_eq!(client.object()["channels"], "*");
+    // All but one are stale when it hears of the next: never `*`.
+    world.bus.state(DataState::Live);
+    world.turns(3);
+    assert_eq!(client.object(), json!({"type": "status", "state": "live", "channels": "*"}));
 }

@@ -73,6 +73,9 @@ pub struct Outcome {
     /// Where it begins, if that differs from the ack's.
     #[serde(default)]
     pub pos: Vec<String>,
+    /// It is known to be behind.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 /// See [`reply::unsubscription_ack`](super::reply::unsubscription_ack).
@@ -255,7 +258,8 @@ mod tests {
             |out| reply::subscription_ack(out, Some(3), &["a\n"], 4, &pos, &[("b", refused)]),
             |read| {
                 let error = Some("NOT_AVAILABLE".to_owned());
-                let outcome = Outcome { recovered: false, replaying: false, error, pos: vec![] };
+                let outcome =
+                    Outcome { recovered: false, replaying: false, error, pos: vec![], stale: false };
                 let expected = SubscriptionAck {
                     id: Some(3),
                     subscribed: names(&["a\n"]),

@@ -33,6 +33,8 @@ pub struct Outcome<'a> {
     pub error: Option<ErrorCode>,
     /// Where it begins, if that differs from the ack's; else empty.
     pub pos: &'a [String],
+    /// It is known to be behind; a `status` tells when it is live.
+    pub stale: bool,
 }
 
 /// Why something was skipped.
@@ -260,6 +262,9 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
         out.extend_from_slice(br#","pos":"#);
         put_strings(out, outcome.pos);
     }
+    if outcome.stale {
+        out.extend_from_slice(br#","stale":true"#);
+    }
     out.push(b'}');
 }
 
@@ -323,7 +328,7 @@ mod tests {
         let results = [
             ("a", Outcome::default()),
             ("b\n", Outcome { error: Some(ErrorCode::NameTooLong), ..Outcome::default() }),
-            ("c", Outcome { recovered: true, replaying: true, error: None, pos: &elsewhere }),
+            ("c", Outcome { recovered: true, replaying: true, error: None, pos: &elsewhere, stale: true }),
         ];
         assert_eq!(
             text(|out| subscription_ack(
@@ -334,7 +339,7 @@ mod tests {
                 &["abcDEF-_.*.AQ".to_owned()],
                 &results
             )),
-            r#"{"type":"subscription_ack","id":9,"subscribed":["a","c"],"count":4,"pos":["abcDEF-_.*.AQ"],"results":{"a":{"recovered":false,"replaying":false},"b\n":{"recovered":false,"replaying":false,"error":"NAME_TOO_LONG"},"c":{"recovered":true,"replaying":true,"pos":["abcDEF-_.*.AA"]}}}"#
+            r#"{"type":"subscription_ack","id":9,"subscribed":["a","c"],"count":4,"pos":["abcDEF-_.*.AQ"],"results":{"a":{"recovered":false,"replaying":false},"b\n":{"recovered":false,"replaying":false,"error":"NAME_TOO_LONG"},"c":{"recovered":true,"replaying":true,"pos":["abcDEF-_.*.AA"],"stale":true}}}"#
         );
         assert_eq!(
             text(|out| subscription_ack(out, None, &[], 0, &[], &[])),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::{DataState, Refused};
+use crate::mail::{DataState, Refused, Status};
 
 #[test]
 fn a_question_is_answered_with_number_and_topics() {
@@ -68,15 +68,20 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
     assert!(!world.bus.is_idle(), "three answers wait");
     assert_eq!(&*world.answer(1).name, "b", "the other shard has its answer");
     world.bus.state(DataState::Stale { lag_ms: 1 });
-    world.bus.state(DataState::Live);
+    for state in [DataState::Stale { lag_ms: 1 }, DataState::Live] {
+        world.bus.state(state);
+        world.bus.status(&Status { topic: Some(Arc::from("t")), state });
+    }
     let mut names = Vec::new();
     let mut states = Vec::new();
+    let mut of_the_other = 0;
     for _ in 0..10 {
         world.bus.answer_questions();
+        of_the_other += world.inboxes[1].drain().count();
         for letter in world.inboxes[0].drain() {
             match letter {
                 ToShard::Channel(answer) => names.push(answer.name.to_string()),
-                ToShard::Status(status) => states.push(status.state),
+                ToShard::Status(status) => states.push(status),
                 other @ (ToShard::Connection(_)
                 | ToShard::Explain(_)
                 | ToShard::Drain { .. }
@@ -87,9 +92,11 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
         }
     }
     assert_eq!(names, ["a0", "a1", "a2", "a3", "a4"], "in the order of the questions");
-    assert_eq!(states, [DataState::Live], "only the newest state counts");
+    let live = Status { topic: None, state: DataState::Live };
+    let of_topic = Status { topic: Some(Arc::from("t")), state: DataState::Live };
+    assert_eq!(states, [live, of_topic], "only the newest state of each topic counts");
     assert!(world.bus.is_idle());
-    assert_eq!(world.inboxes[1].drain().count(), 2);
+    assert_eq!(of_the_other, 4);
 }
 
 #[test]
