@@ -163,6 +163,28 @@ pub struct Limits {
     pub blocked_timeout: Duration,
 }
 
+impl Limits {
+    /// Bytes of a JSON string at most for one of text: a control character is six.
+    const ESCAPED: usize = 6;
+    /// Bytes of a message beside what is counted, at most: field names, positions, numbers.
+    const ENVELOPE_BYTES: usize = 512;
+    /// Bytes of an answer for each channel beside its name: its result and a position of its own.
+    const RESULT_BYTES: usize = 1024;
+
+    /// Bytes of the largest message that clients are sent, but for record headers that a route passes on, which nothing
+    /// bounds but the brokers: a value that is no JSON becomes a string, all of it escaped; an answer names each channel
+    /// twice.
+    #[must_use]
+    pub fn server_message_bytes(&self) -> usize {
+        let name = self.channel_name_bytes * Self::ESCAPED;
+        let record = self.record_value_bytes * Self::ESCAPED + name;
+        // A refused name may be as long as its request.
+        let names = (self.channels_per_request * name).max(self.client_message_bytes * Self::ESCAPED);
+        let answer = 2 * names + self.channels_per_request * Self::RESULT_BYTES;
+        record.max(answer) + Self::ENVELOPE_BYTES
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -124,7 +124,8 @@ impl<R: Ring> Shard<R> {
             ("channels", limits.channels_per_connection as u64),
             ("channels_per_request", limits.channels_per_request as u64),
             ("channel_name_bytes", limits.channel_name_bytes as u64),
-            ("message_bytes", limits.client_message_bytes as u64),
+            ("request_bytes", limits.client_message_bytes as u64),
+            ("message_bytes", limits.server_message_bytes() as u64),
             ("request_burst", u64::from(limits.request_burst)),
             ("requests_per_second", u64::from(limits.requests_per_second)),
         ];
