@@ -108,6 +108,8 @@ pub struct Question {
     pub shard: usize,
     /// The channel's name.
     pub name: Arc<str>,
+    /// Some client that asks holds less than its share of the channels without a record that there may be.
+    pub modest: bool,
 }
 
 /// Ingest's answer.

@@ -513,16 +513,16 @@ impl<D> Bus<D> {
     }
 
     fn answer(&mut self, question: Question) {
-        let Question { shard, name } = question;
-        let outcome = self.grant(shard, &name);
+        let Question { shard, name, modest } = question;
+        let outcome = self.grant(shard, &name, modest);
         self.metrics.questions.add(1);
         self.outbox.answer(shard, Answer { name, outcome });
     }
 
-    fn grant(&mut self, shard: usize, name: &Arc<str>) -> Result<Grant, Refused> {
+    fn grant(&mut self, shard: usize, name: &Arc<str>, modest: bool) -> Result<Grant, Refused> {
         let known = self.channels.find(name).and_then(|channel| self.channels.topics(channel));
         let set = known.or_else(|| self.routes.topics_of(name)).ok_or(Refused::Unknown)?;
-        let channel = self.channels.hold(name, shard).map_err(|_| Refused::TooMany)?;
+        let channel = self.channels.hold(name, shard, modest).map_err(|_| Refused::TooMany)?;
         self.channels.set_topics(channel, set);
         Ok(Grant { channel, topics: Arc::clone(self.routes.set(set)) })
     }

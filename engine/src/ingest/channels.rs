@@ -115,14 +115,16 @@ impl Channels {
         }
     }
 
-    /// The number of a name for a shard, which holds it from now on.
+    /// The number of a name for a shard, which holds it from now on. One half of the channels without a record that there
+    /// may be is for anybody, the other for the modest alone: a few clients that invent names deny none to the rest.
     ///
     /// # Errors
     /// [`TooMany`], for a name without a number.
-    pub(super) fn hold(&mut self, name: &Arc<str>, shard: usize) -> Result<u32, TooMany> {
+    pub(super) fn hold(&mut self, name: &Arc<str>, shard: usize, modest: bool) -> Result<u32, TooMany> {
+        let most = if modest { self.empty_max } else { self.empty_max.div_ceil(2) };
         let number = match self.find(name) {
             Some(number) => number,
-            None if self.empty >= self.empty_max => return Err(TooMany),
+            None if self.empty >= most => return Err(TooMany),
             None => self.add(Arc::clone(name)),
         };
         self.channels[number as usize].holders |= 1 << shard;

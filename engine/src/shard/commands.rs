@@ -16,7 +16,7 @@ use super::{
     connection::{Item, ItemState, Pending},
     inbound::Stop,
     lifecycle::Why,
-    names::Name,
+    names::{Asked, Name},
 };
 use crate::mail::{Answer, Question, Refused, ToIngest};
 
@@ -67,7 +67,11 @@ impl<R: Ring> Shard<R> {
     }
 
     fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
-        let items: Vec<_> = wanted.into_iter().map(|wanted| self.look_up(key, &wanted)).collect();
+        let limits = &self.settings.limits;
+        let share = (limits.empty_channels / 2 / limits.connections.max(1)).max(1);
+        let held = self.subscriptions.count(key.index());
+        let look_up = |(nth, wanted)| self.look_up(key, &wanted, held + nth < share);
+        let items: Vec<_> = wanted.into_iter().enumerate().map(look_up).collect();
         let pending = Pending::new(id, items);
         if pending.is_complete() {
             return self.acknowledge(key, &pending);
@@ -77,8 +81,9 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// The number of a wanted channel, or a question to ingest; waits for no other.
-    fn look_up(&mut self, key: Key, wanted: &Wanted) -> Item {
+    /// The number of a wanted channel, or a question to ingest; waits for no other. Modest: with it the client holds no more
+    /// than its share of the channels that clients may invent.
+    fn look_up(&mut self, key: Key, wanted: &Wanted, modest: bool) -> Item {
         if let Some(code) = wanted.refused {
             return Item { name: Arc::from(wanted.channel.as_str()), state: ItemState::Refused(code) };
         }
@@ -90,25 +95,35 @@ impl<R: Ring> Shard<R> {
                 let name = held.name.clone().unwrap_or_else(|| Arc::from(wanted.channel.as_str()));
                 Item { name, state: ItemState::Known(channel) }
             }
-            Some(Name::Asked(waiting)) => {
-                waiting.push(key);
+            Some(Name::Asked(asked)) => {
+                asked.waiting.push((key, modest));
                 Item { name: Arc::from(wanted.channel.as_str()), state: ItemState::Asked }
             }
             None => {
                 let name: Arc<str> = Arc::from(wanted.channel.as_str());
-                self.names.ask(Arc::clone(&name), key);
-                self.write_ingest(ToIngest::Question(Question {
-                    shard: self.index,
-                    name: Arc::clone(&name),
-                }));
+                self.ask(&name, Asked { waiting: vec![(key, modest)], modest });
                 Item { name, state: ItemState::Asked }
             }
         }
     }
 
+    fn ask(&mut self, name: &Arc<str>, asked: Asked) {
+        let (shard, modest) = (self.index, asked.modest);
+        self.names.ask(Arc::clone(name), asked);
+        self.write_ingest(ToIngest::Question(Question { shard, name: Arc::clone(name), modest }));
+    }
+
     /// Ingest has answered for a name.
     pub(super) fn answered(&mut self, answer: Answer) {
-        let waiting = self.names.forget(&answer.name);
+        let Asked { mut waiting, modest } = self.names.forget(&answer.name);
+        // It was asked for one that holds much. Those that wait with it and hold little are not refused for that.
+        if matches!(answer.outcome, Err(Refused::TooMany)) && !modest {
+            let (kept, refused): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&(_, modest)| modest);
+            waiting = refused;
+            if !kept.is_empty() {
+                self.ask(&answer.name, Asked { waiting: kept, modest: true });
+            }
+        }
         let state = match answer.outcome {
             Ok(grant) => {
                 let channel = self.subscriptions.channel_mut(grant.channel);
@@ -122,7 +137,7 @@ impl<R: Ring> Shard<R> {
             Err(Refused::Unknown) => ItemState::Refused(ErrorCode::UnknownChannel),
             Err(Refused::TooMany) => ItemState::Refused(ErrorCode::TooManyChannels),
         };
-        for key in waiting {
+        for (key, _) in waiting {
             self.settle_item(key, &answer.name, state);
         }
         self.limit_client_bytes();

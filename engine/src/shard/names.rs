@@ -9,10 +9,19 @@ use ring::Key;
 /// What is known of a name.
 #[derive(Debug)]
 pub(crate) enum Name {
-    /// Ingest has been asked; these connections wait.
-    Asked(Vec<Key>),
+    /// Ingest has been asked.
+    Asked(Asked),
     /// Its number, held for this shard.
     Held(u32),
+}
+
+/// A name that ingest has been asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The connections that wait, and whether each is within its share.
+    pub(crate) waiting: Vec<(Key, bool)>,
+    /// It was asked for the modest.
+    pub(crate) modest: bool,
 }
 
 /// Names by text.
@@ -34,9 +43,9 @@ impl Names {
         self.asked > 0
     }
 
-    /// Notes that ingest is asked, for this connection.
-    pub(crate) fn ask(&mut self, name: Arc<str>, key: Key) {
-        self.by_name.insert(name, Name::Asked(vec![key]));
+    /// Notes that ingest is asked.
+    pub(crate) fn ask(&mut self, name: Arc<str>, asked: Asked) {
+        self.by_name.insert(name, Name::Asked(asked));
         self.asked += 1;
     }
 
@@ -46,13 +55,13 @@ impl Names {
     }
 
     /// Forgets the name; gives who waits for it.
-    pub(crate) fn forget(&mut self, name: &str) -> Vec<Key> {
+    pub(crate) fn forget(&mut self, name: &str) -> Asked {
         match self.by_name.remove(name) {
-            Some(Name::Asked(waiting)) => {
+            Some(Name::Asked(asked)) => {
                 self.asked -= 1;
-                waiting
+                asked
             }
-            Some(Name::Held(_)) | None => Vec::new(),
+            Some(Name::Held(_)) | None => Asked::default(),
         }
     }
 }

@@ -120,8 +120,20 @@ fn too_many_channels_in_a_request_are_a_bad_request() {
 
 #[test]
 fn channels_that_clients_invent_are_bounded_over_all_of_them() {
-    let mut world = World::new(&Plan::with(|limits| limits.empty_channels = 2));
-    let first = world.subscriber(&["a.trade", "b.trade"]);
+    let mut world = World::new(&Plan::with(|limits| limits.empty_channels = 4));
+    // One channel is anybody's share here; half of the four are for those who hold less.
+    let mut first = world.subscriber(&["a.trade", "b.trade"]);
+    first.subscribe(2, &["x.trade"]);
+    let mut modest: Vec<_> = (0..3).map(|_| world.connect()).collect();
+    for (client, name) in modest.iter_mut().zip(["x.trade", "y.trade", "z.trade"]) {
+        client.subscribe(1, &[name]);
+    }
+    world.turns(4);
+    assert_eq!(first.object()["results"]["x.trade"]["error"], "TOO_MANY_CHANNELS");
+    // Also for a name that was asked for by one that holds more.
+    assert_eq!(modest[0].object()["subscribed"], json!(["x.trade"]));
+    assert_eq!(modest[1].object()["subscribed"], json!(["y.trade"]));
+    assert_eq!(modest[2].object()["results"]["z.trade"]["error"], "TOO_MANY_CHANNELS");
     let mut second = world.connect();
     second.subscribe(1, &["c.trade"]);
     world.turns(3);

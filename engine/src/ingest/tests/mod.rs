@@ -116,7 +116,7 @@ impl World {
     }
 
     pub(super) fn ask(&self, shard: usize, name: &str) {
-        self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into() })).unwrap();
+        self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into(), modest: true })).unwrap();
     }
 
     /// Asks, and expects the answer.
