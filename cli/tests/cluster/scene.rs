@@ -44,9 +44,12 @@ impl Scene {
         let seen = || server.health().1.to_string();
         if self.findings.came(found, &format!("/health names {word} of {topic} within {NAMED:?}"), seen) {
             let reason = server.reason(word, topic).unwrap_or_default();
-            let fields =
-                reason["topic"] == topic && partition.is_none_or(|number| reason["partition"] == number);
-            self.findings.check(fields, "with topic and partition as fields", || reason.to_string());
+            let text = reason["text"].as_str().unwrap_or_default();
+            let names = |number: u32| text.starts_with(&format!("partition {number}: "));
+            let named = reason["topic"] == topic && partition.is_none_or(names);
+            self.findings.check(named, "with the topic as a field and the partition in its text", || {
+                reason.to_string()
+            });
         }
         let (status, body) = server.health();
         self.findings.check(

@@ -73,7 +73,7 @@ fn subscribe_all(server: SocketAddr) -> (Raw, Held, Option<u64>) {
                         lines.for_each(|line| held.hear(&serde_json::from_slice(line).unwrap()));
                     }
                     Event::Close(why) => held.troubles.push(format!("closed: {why:?}")),
-                    Event::Text(_) | Event::Ping(_) | Event::Pong(_) => {}
+                    Event::Text(_) | Event::Fragment | Event::Ping(_) | Event::Pong(_) => {}
                 }
             }
         }

@@ -115,7 +115,7 @@ impl<R: Read, D> Ingest<R, D> {
         let open = parts().filter_map(|part| {
             let Standstill { since_ns, unstable, .. } = part.standstill?;
             let held = format!(
-                "an open transaction has held back everything from offset {} on for {} s",
+                "an open transaction holds back everything from offset {} on, since {} s ago",
                 unstable?,
                 seconds(since_ns)
             );
