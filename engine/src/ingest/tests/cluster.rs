@@ -211,7 +211,7 @@ impl World {
             now_ns: SECOND,
             statuses: Vec::new(),
         };
-        let question = Question { shard: 0, name: "k".into() };
+        let question = Question { shard: 0, name: "k".into(), modest: true };
         world.to_ingest.send(ToIngest::Question(question)).unwrap();
         world
     }
