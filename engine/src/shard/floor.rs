@@ -92,18 +92,22 @@ impl<R: Ring> Shard<R> {
         lagged
     }
 
-    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on, which may be the reading place.
+    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on, which is an entry of its own.
     pub(super) fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
-        let floor = self.reader.floor();
-        let mut sources = self.links.sources(channel, floor);
-        if let (Some(source), None) = (sources.next(), sources.next())
-            && cursor < self.links.read()
-        {
+        let mut sources = self.links.sources(channel, self.reader.floor());
+        let only = sources.next().filter(|_| sources.next().is_none());
+        drop(sources);
+        if let Some(source) = only {
             return Missed::from_iter([(source, self.reader.entry(cursor).offset)]);
         }
-        let sources: Vec<u32> = self.links.sources(channel, floor).collect();
+        self.missed_at(cursor, channel)
+    }
+
+    /// Next offset by source at any sequence, for a subscription to `channel`.
+    pub(super) fn missed_at(&mut self, sequence: u64, channel: u32) -> Missed {
+        let sources: Vec<u32> = self.links.sources(channel, self.reader.floor()).collect();
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
-        self.reader.positions_at(cursor, &mut next_offsets);
+        self.reader.positions_at(sequence, &mut next_offsets);
         let catalog = self.catalog.load();
         // Of a log that was cut before, the connection has been told.
         let goes_on = |source: &u32| catalog.cut_before(*source, &next_offsets).is_none();

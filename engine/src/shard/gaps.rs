@@ -167,9 +167,11 @@ impl<R: Ring> Shard<R> {
         noted: impl Iterator<Item = &'n Noted>,
     ) {
         if self.subscriptions.missed_mut(subscription).is_none() {
-            let cursor = self.subscriptions.cursor(subscription);
-            let cursor = if cursor == NONE { present } else { cursor };
-            let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
+            let channel = self.subscriptions.channel_of(subscription);
+            let missed = match self.subscriptions.cursor(subscription) {
+                NONE => self.missed_at(present, channel),
+                cursor => self.missed_from(cursor, channel),
+            };
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
         }
