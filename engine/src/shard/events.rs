@@ -106,7 +106,10 @@ impl<R: Ring> Shard<R> {
         } else if client.phase == Phase::Closing && !client.finished {
             client.finished = true;
             self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
-        } else if client.phase == Phase::Open && !self.is_behind(connection) {
+        } else if client.phase == Phase::Open
+            && (client.inbound.stop().is_some() || client.pending.is_some())
+            && !self.is_behind(connection)
+        {
             self.complete(key);
             self.resume(key, Stop::Unread);
         }

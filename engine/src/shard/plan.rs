@@ -51,14 +51,12 @@ pub(super) struct Step {
 impl<R: Ring> Shard<R> {
     /// Decides what the connection is sent.
     pub(super) fn plan(&mut self, connection: u32) {
-        if !self.connections.at(connection).is_some_and(Connection::takes_bytes) {
-            return;
-        }
+        let taker = self.connections.at(connection).filter(|client| client.takes_bytes());
+        let Some(Connection { untold, owes_status, .. }) = taker else { return };
+        let (untold, owes_status) = (untold.is_some(), *owes_status);
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
         }
-        let Some(client) = self.connections.at(connection) else { return };
-        let (untold, owes_status) = (client.untold.is_some(), client.owes_status);
         if untold {
             self.tell_gaps(connection);
         }

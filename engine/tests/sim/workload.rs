@@ -377,7 +377,8 @@ impl Workload {
                 client.set_reading(Reading::All);
                 client.read(&world.kafka.model())?;
             }
-            let told = client.last_close == Some(1001);
+            let told =
+                client.last_close == Some(1001) || client.last_close == Some(1008) && client.may_be_given_up;
             if open.contains(&client.id) && !told {
                 return Err(format!("client {} ended with {:?}", client.id, client.last_close));
             }
@@ -444,7 +445,9 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
     for _ in 0..20_000 {
         let any = round(world)?;
         // Who asked faster than it is read is answered all the same.
-        let asks = |client: &Client| client.is_live() && client.checker.unanswered() > 0;
+        let asks = |client: &Client| {
+            client.is_live() && (client.checker.unanswered() > 0 || client.pings_unanswered() > 0)
+        };
         let waits =
             world.full || !world.is_settled() || !world.ingest.is_idle() || world.clients.iter().any(asks);
         let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
