@@ -42,15 +42,20 @@ impl<R: Read, D> Ingest<R, D> {
         }
         self.feed.metrics.lag_records.set(lag);
         self.feed.metrics.cpu_ns.set(ring::thread_cpu_ns());
-        self.show_faults();
-        for status in self.feed.faults.due(now_ns) {
-            self.feed.bus.status(&status);
-        }
+        self.tell_faults();
         if let Some(state) = self.feed.reach.due(now_ns) {
             if let DataState::Stale { lag_ms } = state {
                 warn!(lag_ms, "no broker answers: clients are told that data is stale");
             }
             self.feed.bus.state(state);
+        }
+    }
+
+    /// Brings what cannot be read to everybody who is to know.
+    pub(super) fn tell_faults(&mut self) {
+        self.show_faults();
+        for status in self.feed.faults.due(self.feed.now_ns) {
+            self.feed.bus.status(&status);
         }
     }
 

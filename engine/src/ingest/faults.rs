@@ -72,6 +72,8 @@ struct Topic {
     faults: BTreeMap<Kind, Fault>,
     /// Its data reaches clients, or did: what never was there is not behind.
     was_read: bool,
+    /// It has been without any: what is wrong from the first moment on is no passing trouble.
+    was_well: bool,
     /// When clients were told last, while they think that its data is stale.
     told_ns: Option<u64>,
 }
@@ -125,15 +127,20 @@ impl Faults {
             let since = topic.faults.iter().filter(|(kind, _)| kind.is_stale() && topic.was_read);
             let since = since.map(|(_, fault)| fault.since_ns).min();
             let state = match (since, topic.told_ns) {
-                (None, None) => continue,
+                (None, None) => {
+                    topic.was_well |= topic.was_read;
+                    continue;
+                }
                 (None, Some(_)) => {
                     topic.told_ns = None;
                     DataState::Live
                 }
                 (Some(since_ns), told_ns) => {
                     let lasted_ns = now_ns.saturating_sub(since_ns);
-                    let is_due = told_ns
-                        .map_or(lasted_ns >= FIRST_NS, |told_ns| now_ns.saturating_sub(told_ns) >= AGAIN_NS);
+                    let is_due = match told_ns {
+                        None => lasted_ns >= FIRST_NS || !topic.was_well,
+                        Some(told_ns) => now_ns.saturating_sub(told_ns) >= AGAIN_NS,
+                    };
                     if !is_due {
                         continue;
                     }
@@ -176,6 +183,7 @@ mod tests {
         let mut faults = Faults::new(Arc::clone(&health));
         let (trades, prices): (Arc<str>, Arc<str>) = ("trades".into(), "prices".into());
         faults.is_read(&trades);
+        assert_eq!(told(&mut faults, 0), []);
         faults.set(&trades, Kind::Leaderless, "partition 1: no leader", SECOND);
         faults.set(&prices, Kind::Unknown, "no such topic", SECOND);
         assert_eq!(told(&mut faults, 3 * SECOND), []);
@@ -190,6 +198,15 @@ mod tests {
         assert_eq!(told(&mut faults, 60 * SECOND), []);
         let reasons: Vec<_> = health.snapshot().reasons.into_iter().map(|(reason, _)| reason).collect();
         assert_eq!(reasons, [Reason::TopicUnknown(prices)]);
+    }
+
+    #[test]
+    fn what_was_never_well_is_told_at_once() {
+        let mut faults = Faults::new(Arc::default());
+        let topic: Arc<str> = "t".into();
+        faults.is_read(&topic);
+        faults.set(&topic, Kind::Leaderless, "partition 1: no leader", SECOND);
+        assert_eq!(told(&mut faults, SECOND), [("t".to_owned(), DataState::Stale { lag_ms: 0 })]);
     }
 
     #[test]

@@ -198,6 +198,8 @@ impl<R: Read, D> Ingest<R, D> {
         self.feed.pressure.over();
         if self.ready == Ready::Found {
             self.ready = Ready::Told;
+            // Before anybody is let in: the first ack says what is stale.
+            self.tell_faults();
             self.feed.health.set_ready();
             info!(
                 partitions = self.feed.metrics.partitions.get(),

@@ -103,12 +103,13 @@ impl<R: Ring> Shard<R> {
         };
         let mut changed: Vec<_> = held.iter().copied().filter(differs).collect();
         let Some(client) = self.connections.at_mut(connection) else { return };
-        // All that it holds is in one state, or it holds nothing and all data is.
+        // All that it holds has come to one state, or it holds nothing and all data has.
         let all_stale = self.stale.all.is_some();
         let one_state = held.first().map_or(all_stale, |&(_, channel)| now(channel).is_some());
         let is_one = held.iter().all(|&(_, channel)| now(channel).is_some() == one_state);
         let told_otherwise = held.is_empty() && client.told_stale != all_stale;
-        if is_one && (told_otherwise || !changed.is_empty()) {
+        let all_changed = !held.is_empty() && changed.len() == held.len();
+        if is_one && (told_otherwise || all_changed) {
             let lag_ms = held.iter().map(|&(_, channel)| now(channel)).min().unwrap_or(self.stale.all);
             reply::status(client.own.end(), state(one_state), None, lag_ms);
             client.told_stale = one_state;
