@@ -148,7 +148,7 @@ impl Line {
     /// The log that a channel's record with this content was written to.
     pub(crate) fn born(&self, channel: &str, offset: i64, expect: Expect) -> Option<usize> {
         let records = self.channels.get(channel)?.range((offset, 0)..=(offset, usize::MAX));
-        records.filter(|(_, there)| **there == expect).map(|((_, born), _)| *born).last()
+        records.filter(|(_, there)| **there == expect).map(|((_, born), _)| *born).next_back()
     }
 
     /// The channel's first record in a log within these bounds (`from` included, `end` not).

@@ -12,7 +12,7 @@ use proto::{
 
 use crate::{
     model::{Expect, Line, Model, NAME_BYTES_MAX, Part, topics_of},
-    place::{Next, Place, at},
+    place::{Begin as Beginning, Place, at},
     redeem::{self, Kept},
     rng::Hash,
 };
@@ -182,7 +182,7 @@ impl Checker {
     /// Now and then what the client has is kept aside.
     fn keep_souvenir(&mut self, channel: &str) {
         self.heard += 1;
-        if self.heard % SOUVENIR_EVERY == 0
+        if self.heard.is_multiple_of(SOUVENIR_EVERY)
             && self.souvenirs.len() < SOUVENIRS_MAX
             && let Some(sub) = self.held.get(channel)
         {
@@ -382,25 +382,25 @@ impl Sub {
 
     /// The same, to look at.
     fn place_or_first(&self, model: &Model, part: Part, line: &Line) -> Place {
-        let known = self.places.get(&part).copied();
+        let known = self.places.get(&part).cloned();
         known.unwrap_or_else(|| Place::begin(self.first(model, part), line))
     }
 
     /// Where a partition begins for this client.
-    fn first(&self, model: &Model, part: Part) -> Next {
-        let Some((index, life)) = model.life(part.0) else { return Next::Began };
-        let Some(begin) = self.begins.get(life.topic) else { return Next::Began };
+    fn first(&self, model: &Model, part: Part) -> Beginning {
+        let Some((index, life)) = model.life(part.0) else { return Beginning::Began };
+        let Some(begin) = self.begins.get(life.topic) else { return Beginning::Began };
         match &begin.named {
             Some((named, next)) if index == *named => match next.get(part.1 as usize) {
-                Some(next) if *next >= 0 => Next::At(*next),
-                Some(_) => Next::Began,
+                Some(next) if *next >= 0 => Beginning::At(*next),
+                Some(_) => Beginning::Began,
                 // What a vector does not know was added later: it is owed from its beginning. So is a later life.
-                None => Next::Held,
+                None => Beginning::Held,
             },
-            Some((named, _)) if index > *named => Next::Held,
-            Some(_) => Next::Any,
-            None if index >= begin.lives => Next::Held,
-            _ => Next::Began,
+            Some((named, _)) if index > *named => Beginning::Held,
+            Some(_) => Beginning::Any,
+            None if index >= begin.lives => Beginning::Held,
+            _ => Beginning::Began,
         }
     }
 

@@ -1,37 +1,42 @@
 //! Where a subscription is in one partition of one life of a topic, for all that its client was told.
 //!
 //! The client sees offsets only. Which *log* of the partition they are of (see [`Line`]) follows from what it hears: a
-//! message is of those logs that have it, a notice of those it is true of. So a place is a next offset and the logs it may
-//! be of; what fits none of them is wrong.
-
-use proto::position::Epoch;
+//! message is of those logs that have it, a notice of those it is true of. So a place is a next offset in each of the logs
+//! it may be of; what fits none of them is wrong.
 
 use crate::{
     model::{Line, Part},
     oracle::Wrong,
 };
 
-/// The first offset that is still to come.
+/// Where a client begins that has heard nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// This one: everything below has been delivered, or was covered by a gap notice.
+pub(crate) enum Begin {
+    /// At this offset.
     At(i64),
     /// Wherever the reader began, which the client was not told.
     Began,
     /// Anything may be the first: an ack names the newest life that is known, and the end of the one before may still come.
     Any,
-    /// The first that there was when the reader began: the partition was added, or made anew, behind the client's back.
+    /// At the first that there was when the reader began: the partition was added, or made anew, behind the client's back.
     Held,
 }
 
-/// A place.
+/// A log it may be of, and the first offset of it that is still to come: all below was delivered, or called lost or void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) log: usize,
+    pub(crate) next: i64,
+}
+
+/// A place.
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
-    next: Next,
-    /// What lies between here and `next` was called void: it may come again, or not.
-    floor: Option<i64>,
-    /// The logs it may be of, a bit each.
-    logs: u64,
+    begin: Begin,
+    /// None: nothing was heard yet.
+    spots: Vec<Spot>,
+    /// What lies between here and the spot was called void: it may come again, or not.
+    floor: i64,
     /// The newest delivered offset that was not called void.
     pub(crate) delivered: Option<i64>,
     /// What was called void ended here.
@@ -44,18 +49,17 @@ pub(crate) struct Place {
     pub(crate) confused: Option<i64>,
 }
 
-/// Every log that a line has had so far.
-fn all_logs(line: &Line) -> u64 {
-    (2 << line.log()) - 1
-}
-
 impl Place {
-    /// Begins at this offset, of whichever log there is.
-    pub(crate) fn begin(next: Next, line: &Line) -> Self {
+    /// Begins, in whichever log there is.
+    pub(crate) fn begin(begin: Begin, line: &Line) -> Self {
+        let spots = match begin {
+            Begin::At(next) => (0..=line.log()).map(|log| Spot { log, next }).collect(),
+            Begin::Began | Begin::Any | Begin::Held => Vec::new(),
+        };
         Self {
-            next,
-            floor: None,
-            logs: all_logs(line),
+            begin,
+            spots,
+            floor: i64::MAX,
             delivered: None,
             void_end: 0,
             gapped: false,
@@ -64,51 +68,70 @@ impl Place {
         }
     }
 
-    /// The first offset that is still to come.
-    pub(crate) fn next(&self, line: &Line) -> Option<i64> {
-        match self.next {
-            Next::At(next) => Some(next),
-            Next::Any => None,
-            Next::Began => line.read.map(|read| read.began),
-            Next::Held => line.read.map(|read| read.held),
+    /// It has been told of, or something came of it.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.spots.is_empty()
+    }
+
+    /// Where it may be. None: anywhere.
+    pub(crate) fn spots(&self, line: &Line) -> Vec<Spot> {
+        let everywhere = |next: i64| (0..=line.log()).map(|log| Spot { log, next }).collect();
+        match (self.begin, line.read) {
+            _ if self.is_known() => self.spots.clone(),
+            (Begin::Began, Some(read)) => everywhere(read.began),
+            (Begin::Held, Some(read)) => everywhere(read.held),
+            _ => Vec::new(),
         }
     }
 
-    /// It has been told of, or something came of it.
-    pub(crate) fn is_known(&self) -> bool {
-        matches!(self.next, Next::At(_))
+    /// The first offset that is still to come, at least.
+    fn next(&self, line: &Line) -> Option<i64> {
+        self.spots(line).iter().map(|spot| spot.next).min()
     }
 
-    /// The logs it may be of: any, as long as nothing has been heard.
-    pub(crate) fn logs(&self, line: &Line) -> impl Iterator<Item = usize> + use<> {
-        let logs = if self.is_known() { self.logs } else { all_logs(line) };
-        (0..64).filter(move |log| logs & (1 << log) != 0)
-    }
-
-    /// The logs it may be of once everything below `to` has come, and why not of any other.
+    /// Where it may be once everything below `to` has come, and why nowhere else.
     fn reaches(
         &self,
         line: &Line,
         channel: &str,
         to: i64,
         in_log: impl Fn(usize) -> bool,
-    ) -> Result<u64, Wrong> {
-        let Some(next) = self.next(line) else { return Ok(all_logs(line)) };
-        let (mut logs, mut why) = (0, None);
-        for log in (0..=line.log()).filter(|log| in_log(*log)) {
-            if !self.logs(line).any(|from| line.survives(next, from, log)) {
-                why.get_or_insert_with(|| {
-                    format!("what was there below {next} was cut off, and no notice said so")
-                });
-            } else if let Some(lost) = line.first_lost(log, next, to) {
-                why = Some(format!("without a notice of {lost:?}"));
-            } else if let Some(missing) = line.first(channel, log, next, to) {
-                why = Some(format!("{missing} of {channel:?} is missing"));
-            } else {
-                logs |= 1 << log;
+    ) -> Result<Vec<Spot>, Wrong> {
+        let logs = (0..=line.log()).filter(|log| in_log(*log));
+        let spots = self.spots(line);
+        if spots.is_empty() {
+            return Ok(logs.map(|log| Spot { log, next: to }).collect());
+        }
+        let (mut reached, mut why) = (Vec::new(), None);
+        for log in logs {
+            for spot in &spots {
+                let next = spot.next;
+                if !line.survives(next, spot.log, log) {
+                    let cut = || format!("what was there below {next} was cut off, and no notice said so");
+                    why.get_or_insert_with(cut);
+                } else if let Some(lost) = line.first_lost(log, next, to) {
+                    why = Some(format!("without a notice of {lost:?}"));
+                } else if let Some(missing) = line.first(channel, log, next, to) {
+                    why = Some(format!("{missing} of {channel:?} is missing"));
+                } else {
+                    reached.push(Spot { log, next: next.max(to) });
+                    break;
+                }
             }
         }
-        if logs == 0 { Err(why.unwrap_or_else(|| "of no log that there was".to_owned())) } else { Ok(logs) }
+        if reached.is_empty() {
+            Err(why.unwrap_or_else(|| "of no log that there was".to_owned()))
+        } else {
+            Ok(reached)
+        }
+    }
+
+    /// Goes on there.
+    fn go(&mut self, spots: Vec<Spot>, to: i64) {
+        self.spots = spots;
+        for spot in &mut self.spots {
+            spot.next = spot.next.max(to);
+        }
     }
 
     /// A message at this offset came, which was written to log `born`.
@@ -120,13 +143,19 @@ impl Place {
         born: usize,
     ) -> Result<(), Wrong> {
         if let Some(next) = self.next(line)
-            && offset < self.floor.unwrap_or(next)
+            && offset < next.min(self.floor)
         {
             return Err(format!("delivered or covered up to {next} already"));
         }
-        self.logs = self.reaches(line, channel, offset, |log| line.is_in(offset, born, log))?;
-        self.next = Next::At(offset + 1);
-        self.floor = None;
+        let spots = self.reaches(line, channel, offset, |log| line.is_in(offset, born, log))?;
+        // What was there before may not have been passed: a message behind it is not what comes next.
+        let fits = |spot: &Spot| spot.next == offset || offset >= self.floor;
+        let spots: Vec<Spot> = spots.into_iter().filter(fits).collect();
+        if spots.is_empty() {
+            return Err(format!("delivered or covered beyond {offset} already"));
+        }
+        self.spots = spots.into_iter().map(|spot| Spot { next: offset + 1, ..spot }).collect();
+        self.floor = i64::MAX;
         self.delivered = Some(offset);
         self.over = false;
         Ok(())
@@ -139,9 +168,9 @@ impl Place {
         {
             return Err(format!("{delivered} has been delivered"));
         }
-        self.logs = self.reaches(line, channel, from, |log| to < line.end_of(log))?;
+        let spots = self.reaches(line, channel, from, |log| to < line.end_of(log))?;
+        self.go(spots, to + 1);
         self.gapped = true;
-        self.next = Next::At(self.next(line).unwrap_or(0).max(to + 1));
         Ok(())
     }
 
@@ -152,32 +181,33 @@ impl Place {
         {
             return Err(format!("{delivered} has been delivered, and would stay"));
         }
-        let next = self.next(line).unwrap_or(from);
-        let (mut logs, mut goes_on) = (0, from);
-        let mut why = "nothing was cut there".to_owned();
-        for log in 1..=line.log() {
+        let mut spots = self.spots(line);
+        if spots.is_empty() {
+            spots = (0..=line.log()).map(|log| Spot { log, next: from }).collect();
+        }
+        let (mut reached, mut why) = (Vec::<Spot>::new(), "nothing was cut there".to_owned());
+        for spot in spots {
             // It may have gone on to a later log without a word, if its place is in both.
-            let is_before = |before: &usize| self.logs(line).any(|of| line.survives(next, of, *before));
-            for before in (0..log).filter(is_before) {
-                let first = line.cuts[before..log].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
-                if from > first || to < first {
-                    continue;
-                }
-                if let Some(missing) = line.first(channel, before, next, from) {
+            for before in (spot.log..line.log()).filter(|before| line.survives(spot.next, spot.log, *before)) {
+                if let Some(missing) = line.first(channel, before, spot.next, from) {
                     why = format!("{missing} of {channel:?} is missing before the cut");
                     continue;
                 }
-                logs |= 1 << log;
-                goes_on = goes_on.max(first);
+                for log in before + 1..=line.log() {
+                    let first = line.cuts[before..log].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
+                    let is_known = reached.iter().any(|known| known.log == log && known.next >= first);
+                    if from <= first && first <= to && !is_known {
+                        reached.retain(|known| known.log != log);
+                        reached.push(Spot { log, next: first });
+                    }
+                }
             }
         }
-        if logs == 0 {
+        if reached.is_empty() {
             return Err(why);
         }
-        self.logs = logs;
-        self.gapped = true;
-        self.void_end = to + 1;
-        (self.next, self.floor) = (Next::At(goes_on), Some(from));
+        self.spots = reached;
+        (self.floor, self.void_end, self.gapped) = (from, to + 1, true);
         self.delivered = self.delivered.map(|delivered| delivered.min(from - 1)).filter(|at| *at >= 0);
         self.confused = self.confused.filter(|at| *at < from);
         Ok(())
@@ -189,10 +219,14 @@ impl Place {
         if let Some(next) = self.next(line)
             && from > next.max(self.void_end)
         {
-            self.logs = self.reaches(line, channel, from, |_| true)?;
+            self.spots = self.reaches(line, channel, from, |_| true)?;
         }
         (self.over, self.gapped) = (true, true);
-        self.next = Next::At(self.next(line).unwrap_or(0).max(to + 1));
+        let spots = if self.is_known() { std::mem::take(&mut self.spots) } else { self.spots(line) };
+        self.go(spots, to + 1);
+        if self.spots.is_empty() {
+            self.spots = vec![Spot { log: line.log(), next: to + 1 }];
+        }
         self.confused = self.confused.filter(|at| *at < from);
         Ok(())
     }
@@ -206,16 +240,15 @@ impl Place {
             && delivered > to
         {
             // It owes the notice of a cut, and says where it goes on behind that.
-            let first = self.logs(line).next().unwrap_or(0);
+            let first = self.spots(line).first().map_or(0, |spot| spot.log);
             if line.cuts[first..].iter().any(|cut| cut.at <= to && to <= cut.end) {
                 return Ok(());
             }
             return Err(format!("{delivered} has been delivered, and it stands at {to}"));
         }
-        self.logs = self.reaches(line, channel, to, |log| to <= line.end_of(log))?;
-        let next = self.next(line).unwrap_or(to).max(to);
-        self.next = Next::At(next);
-        self.floor = self.floor.map(|floor| floor.max(to)).filter(|floor| *floor < next);
+        let spots = self.reaches(line, channel, to, |log| to <= line.end_of(log))?;
+        self.go(spots, to);
+        self.floor = self.floor.max(to);
         Ok(())
     }
 
@@ -237,6 +270,5 @@ impl Place {
 
 /// For people.
 pub(crate) fn at(part: Part, wrong: Wrong) -> Wrong {
-    let (epoch, partition): (Epoch, u32) = part;
-    format!("{epoch}.{partition}: {wrong}")
+    format!("{}.{}: {wrong}", part.0, part.1)
 }

@@ -108,29 +108,24 @@ pub(crate) fn check(
         // What retention took of it is told.
         Resumed::Start => 0,
     };
-    let Some(next) = place.next(line) else { return Ok(()) };
+    let spots = place.spots(line);
+    let Some(first) = spots.first() else { return Ok(()) };
     if let Some(delivered) = place.delivered
-        && at <= delivered
-        && let Some(log) = place.logs(line).next()
-        && let Some(again) = line.first(channel, log, at, delivered + 1)
+        && let Some(again) = line.first(channel, first.log, at, delivered + 1)
     {
         return Err(format!("who comes back with {resumed:?} gets {again} of {channel:?} again"));
     }
     if place.delivered.is_none() && !place.gapped {
         // (What a cut has put there since is news.)
-        let log = place.logs(line).next().unwrap_or(0);
-        let same = line.cuts[log..].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
-        if let Some(early) = line.first(channel, log, at.max(line.start), next.min(same)) {
-            return Err(format!(
-                "who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"
-            ));
+        let same = line.cuts[first.log..].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
+        if let Some(early) = line.first(channel, first.log, at.max(line.start), first.next.min(same)) {
+            return Err(format!("who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"));
         }
     }
     // What lies between is lost in every log that it may be of.
-    let lost = |log: usize| line.first(channel, log, next, at);
-    if place.logs(line).all(|log| lost(log).is_some()) {
-        let lost = place.logs(line).find_map(lost);
-        return Err(format!("who comes back with {resumed:?} never gets {lost:?} of {channel:?}"));
+    let lost: Vec<i64> = spots.iter().filter_map(|spot| line.first(channel, spot.log, spot.next, at)).collect();
+    if lost.len() == spots.len() {
+        return Err(format!("who comes back with {resumed:?} never gets {} of {channel:?}", lost[0]));
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ impl Workload {
             0 => drop(world.tick(self.rng.below(world.seats.len()))?),
             1 => {
                 let records = self.rng.between(1, 30);
-                self.produce(world, records);
+                Self::produce(world, records);
             }
             2 => drop(world.turn_ingest()),
             3 => self.act(world)?,
@@ -130,6 +130,7 @@ impl Workload {
         if world.full {
             return Ok(());
         }
+        let published = world.published();
         let held = self.rng.below(world.seats.len());
         for (shard, seat) in world.seats.iter_mut().enumerate() {
             seat.held_until_ns = if shard == held { world.now_ns + 200 * 1_000_000 } else { 0 };
@@ -139,7 +140,9 @@ impl Workload {
             round(world)?;
             world.advance_ms(1);
         }
-        let published = world.published();
+        let later = world.published();
+        let published: BTreeMap<_, _> =
+            published.into_iter().filter_map(|(part, next)| Some((part, next.min(*later.get(&part)?)))).collect();
         let live = |client: &&Client| client.is_live() && client.shard != held && !client.is_slow();
         for client in world.clients.iter().filter(live) {
             let wrong = |wrong| format!("client {}, beside shard {held}: {wrong}", client.id);
@@ -148,7 +151,7 @@ impl Workload {
         Ok(())
     }
 
-    fn produce(&mut self, world: &mut World, records: usize) {
+    fn produce(world: &mut World, records: usize) {
         // What waits is bounded: a real source would not read on.
         if !world.full {
             world.kafka.get_mut().produce(records);

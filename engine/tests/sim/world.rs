@@ -173,21 +173,7 @@ impl World {
                 metrics: Arc::default(),
                 seed: rng.next(),
             };
-            let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
-            let shard = Some(Shard::new(setup, net.ring(&ring_setup(&plan)), now));
-            let rest = Sleep::No;
-            let letters = VecDeque::new();
-            seats.push(Seat {
-                shard,
-                metrics,
-                load,
-                report: None,
-                held_until_ns: 0,
-                inbox,
-                bell,
-                letters,
-                rest,
-            });
+            seats.push(Seat::new(setup, net.ring(&ring_setup(&plan)), inbox, now));
         }
         let kafka = Kafka::new(plan.kafka, rng.split());
         let health = Arc::new(Health::new());
@@ -436,6 +422,19 @@ impl World {
 }
 
 impl Seat {
+    fn new(
+        setup: Setup<FakeDescriptor>,
+        ring: FakeRing,
+        inbox: flume::Sender<ToShard<FakeDescriptor>>,
+        now: Now,
+    ) -> Self {
+        let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
+        let bell = Arc::clone(&setup.bell);
+        let shard = Some(Shard::new(setup, ring, now));
+        let letters = VecDeque::new();
+        Self { shard, metrics, load, report: None, held_until_ns: 0, inbox, bell, letters, rest: Sleep::No }
+    }
+
     fn post(&mut self) {
         while let Some(letter) = self.letters.pop_front() {
             match self.inbox.try_send(letter) {

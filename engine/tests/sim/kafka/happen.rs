@@ -7,8 +7,11 @@ use super::{
     log::Log,
 };
 
+/// Weight, name, and what it does.
+type Happening = (usize, &'static str, fn(&mut Cluster));
+
 /// What can happen; of all these, as often as the weight says.
-const HAPPENINGS: [(usize, &str, fn(&mut Cluster)); 14] = [
+const HAPPENINGS: [Happening; 14] = [
     (6, "retention", Cluster::some_retention),
     (5, "election", Cluster::some_election),
     (6, "cut", Cluster::some_cut),

@@ -81,7 +81,7 @@ impl Log {
     fn open(&self) -> impl Iterator<Item = (i64, &Rc<Body>)> {
         self.entries.iter().filter_map(|(offset, entry)| match &entry.kind {
             Kind::Open(body) => Some((*offset, body)),
-            _ => None,
+            Kind::Record(_) | Kind::Aborted | Kind::Control | Kind::Unreadable => None,
         })
     }
 

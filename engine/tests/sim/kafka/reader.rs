@@ -228,7 +228,11 @@ impl Cluster {
                 // The position waits for the next record.
                 return self.model.unreadable(*part, *from, *to, *log);
             }
-            _ => return,
+            Queued::OutOfRange(_)
+            | Queued::Truncated(_)
+            | Queued::Refused
+            | Queued::Doubt(..)
+            | Queued::Error => return,
         };
         self.model.read_to(part, next, log);
         let assigned = self.client.as_mut().and_then(|client| client.assigned.get_mut(&tag));

@@ -18,7 +18,7 @@ fn subscribing_twice_delivers_once() {
     let mut world = calm();
     let at = client(&mut world, |client| client.subscribe(&["beta.all"]));
     world.clients[at].subscribe(&["beta.all", "k2.a"]);
-    produce(&mut world, 100);
+    produce(&mut world, 200);
     world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
     assert!(world.clients[at].checker.messages > 20);
     assert_eq!(world.seats[0].shard.as_ref().unwrap().report().subscriptions, 2);
