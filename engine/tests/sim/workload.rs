@@ -449,7 +449,7 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
         let any = round(world)?;
         // Who asked faster than it is read is answered all the same.
         let asks = |client: &Client| {
-            client.is_live() && (client.checker.unanswered() > 0 || client.pings_unanswered() > 0)
+            client.is_live() && client.checker.unanswered() + client.pings_unanswered() > 0
         };
         let waits =
             world.full || !world.is_settled() || !world.ingest.is_idle() || world.clients.iter().any(asks);

@@ -150,7 +150,8 @@ impl kafka::Read for Reader {
         (assigned.fetch, assigned.sought) = (offset, offset);
         assigned.position = None;
         assigned.stopped = false;
-        client.queue.retain(|(of, _)| *of != tag);
+        // Doubts are not fetched: they stay.
+        client.queue.retain(|(of, queued)| *of != tag || matches!(queued, Queued::Doubt(..)));
         if let Some(part) = part {
             cluster.read_from(part, offset);
             cluster.show(|| format!("{}.{} is read on from {offset}", part.0, part.1));
