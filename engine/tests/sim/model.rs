@@ -160,18 +160,18 @@ impl Line {
         records.find(|((offset, born), _)| self.is_in(*offset, *born, log)).map(|((offset, _), _)| *offset)
     }
 
-    /// Some of these nobody can read, and of the channel there is nothing else.
+    /// In some log nobody can read some of these, and of the channel there is nothing else.
     pub(crate) fn is_unreadable(&self, channel: &str, from: i64, to: i64) -> bool {
-        let lost: Vec<&Lost> = self.lost.iter().filter(|lost| from <= lost.from && lost.to <= to).collect();
-        let Some(log) = lost.last().map(|lost| lost.log) else { return false };
-        let mut at = from;
-        while let Some(record) = self.first(channel, log, at, to + 1) {
-            if !lost.iter().any(|lost| (lost.from..=lost.to).contains(&record)) {
-                return false;
+        (0..=self.log()).any(|log| {
+            let within = |lost: &&Lost| from <= lost.from && lost.to <= to && self.is_in(lost.from, lost.log, log);
+            let lost: Vec<&Lost> = self.lost.iter().filter(within).collect();
+            let is_lost = |record| lost.iter().any(|lost| (lost.from..=lost.to).contains(&record));
+            let mut at = from;
+            while let Some(record) = self.first(channel, log, at, to + 1).filter(|record| is_lost(*record)) {
+                at = record + 1;
             }
-            at = record + 1;
-        }
-        true
+            !lost.is_empty() && self.first(channel, log, at, to + 1).is_none()
+        })
     }
 
     /// A range that was lost from the log within these bounds.
