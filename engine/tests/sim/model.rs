@@ -163,7 +163,8 @@ impl Line {
     /// In some log nobody can read some of these, and of the channel there is nothing else.
     pub(crate) fn is_unreadable(&self, channel: &str, from: i64, to: i64) -> bool {
         (0..=self.log()).any(|log| {
-            let within = |lost: &&Lost| from <= lost.from && lost.to <= to && self.is_in(lost.from, lost.log, log);
+            let within =
+                |lost: &&Lost| from <= lost.from && lost.to <= to && self.is_in(lost.from, lost.log, log);
             let lost: Vec<&Lost> = self.lost.iter().filter(within).collect();
             let is_lost = |record| lost.iter().any(|lost| (lost.from..=lost.to).contains(&record));
             let mut at = from;
@@ -195,6 +196,8 @@ pub(crate) struct Model {
     lines: BTreeMap<Part, Line>,
     /// Brokers are so old that nothing shows when a topic is made anew: its first records may pass for the old life's.
     pub(crate) confuses_lives: bool,
+    /// Lives of which nothing has shown: the first id that the consumer heard of the topic is theirs.
+    pub(crate) unannounced: Vec<Epoch>,
 }
 
 impl Model {
@@ -252,7 +255,8 @@ impl Model {
             return;
         };
         // As far as it can know: a cut below where it goes on shows when it fetches.
-        let known = (read.log..=line.log()).rev().find(|log| line.survives(next, read.log, *log));
+        let least = next.min(read.next);
+        let known = (read.log..=line.log()).rev().find(|log| line.survives(least, read.log, *log));
         let log = known.unwrap_or(read.log);
         // It may have begun at the next offset of an earlier life, for want of better knowledge.
         read.began = read.began.min(next);
@@ -303,6 +307,11 @@ impl Model {
         let (index, topic) = self.life(epoch).map_or((usize::MAX, ""), |(index, life)| (index, life.topic));
         let later = self.lives.iter().enumerate();
         later.filter(move |(at, life)| *at > index && life.topic == topic).map(|(_, life)| life.epoch)
+    }
+
+    /// Records of a later life may have passed for this one's.
+    pub(crate) fn may_confuse(&self, epoch: Epoch) -> bool {
+        self.confuses_lives || self.later(epoch).any(|later| self.unannounced.contains(&later))
     }
 
     /// A later life has taken the place of this one.

@@ -207,14 +207,14 @@ impl Checker {
             self.keep_souvenir(channel);
             return Ok(());
         }
-        let is_later = |epoch| {
-            let line = model.line((epoch, part.1));
+        let is_later = |epoch: &Epoch| {
+            let line = model.line((*epoch, part.1));
             line.is_some_and(|line| line.born(channel, offset, expect).is_some())
         };
-        if !model.later(part.0).any(is_later) {
-            wrong!("nothing like it was produced there for {channel:?}");
-        }
-        if !model.confuses_lives {
+        let Some(later) = model.later(part.0).find(is_later) else {
+            wrong!("nothing like it was produced there for {channel:?}")
+        };
+        if !model.confuses_lives && !model.unannounced.contains(&later) {
             wrong!("it is of a later life");
         }
         let place = sub.place(model, part, line);
@@ -250,7 +250,7 @@ impl Checker {
             _ => Err("nothing was lost there".to_owned()),
         };
         // A later life's records may have passed for this one's.
-        let heard = if is_past && model.confuses_lives { Ok(()) } else { heard };
+        let heard = if is_past && model.may_confuse(part.0) { Ok(()) } else { heard };
         heard.map_err(|wrong| at(part, wrong))?;
         self.slow_gaps += u64::from(gap.reason == "slow");
         sub.redeem(channel, model, part)
@@ -475,7 +475,7 @@ impl Sub {
             return Ok(());
         }
         self.kept.vector(vector);
-        if model.confuses_lives && model.is_past(vector.epoch) {
+        if model.is_past(vector.epoch) && model.may_confuse(vector.epoch) {
             return Ok(());
         }
         for part in model.parts(vector.epoch) {

@@ -188,7 +188,8 @@ impl Place {
         let (mut reached, mut why) = (Vec::<Spot>::new(), "nothing was cut there".to_owned());
         for spot in spots {
             // It may have gone on to a later log without a word, if its place is in both.
-            for before in (spot.log..line.log()).filter(|before| line.survives(spot.next, spot.log, *before)) {
+            for before in (spot.log..line.log()).filter(|before| line.survives(spot.next, spot.log, *before))
+            {
                 if let Some(missing) = line.first(channel, before, spot.next, from) {
                     why = format!("{missing} of {channel:?} is missing before the cut");
                     continue;

@@ -119,11 +119,14 @@ pub(crate) fn check(
         // (What a cut has put there since is news.)
         let same = line.cuts[first.log..].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
         if let Some(early) = line.first(channel, first.log, at.max(line.start), first.next.min(same)) {
-            return Err(format!("who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"));
+            return Err(format!(
+                "who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"
+            ));
         }
     }
     // What lies between is lost in every log that it may be of.
-    let lost: Vec<i64> = spots.iter().filter_map(|spot| line.first(channel, spot.log, spot.next, at)).collect();
+    let lost: Vec<i64> =
+        spots.iter().filter_map(|spot| line.first(channel, spot.log, spot.next, at)).collect();
     if lost.len() == spots.len() {
         return Err(format!("who comes back with {resumed:?} never gets {} of {channel:?}", lost[0]));
     }

@@ -17,6 +17,9 @@ use crate::{
 /// Steps of a run's busy part.
 const STEPS: usize = 2_500;
 
+/// Longer than the time between two looks of the watcher.
+const LOOK_NS: u64 = 4_000_000_000;
+
 /// What a run was.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ran {
@@ -141,8 +144,10 @@ impl Workload {
             world.advance_ms(1);
         }
         let later = world.published();
-        let published: BTreeMap<_, _> =
-            published.into_iter().filter_map(|(part, next)| Some((part, next.min(*later.get(&part)?)))).collect();
+        let published: BTreeMap<_, _> = published
+            .into_iter()
+            .filter_map(|(part, next)| Some((part, next.min(*later.get(&part)?))))
+            .collect();
         let live = |client: &&Client| client.is_live() && client.shard != held && !client.is_slow();
         for client in world.clients.iter().filter(live) {
             let wrong = |wrong| format!("client {}, beside shard {held}: {wrong}", client.id);
@@ -444,15 +449,19 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
         client.set_window(64 << 10);
     }
     // Quiet is when nothing happens any more; or, as clients are pinged for ever, nothing else for long.
-    let (mut quiet_rounds, mut calm_rounds) = (0, 0);
+    let (mut quiet_rounds, mut calm_rounds, begun_ns) = (0, 0, world.now_ns);
     for _ in 0..20_000 {
         let any = round(world)?;
+        // The watcher is to have looked at everything.
+        let looks = world.now_ns - begun_ns < LOOK_NS;
         // Who asked faster than it is read is answered all the same.
-        let asks = |client: &Client| {
-            client.is_live() && client.checker.unanswered() + client.pings_unanswered() > 0
-        };
-        let waits =
-            world.full || !world.is_settled() || !world.ingest.is_idle() || world.clients.iter().any(asks);
+        let asks =
+            |client: &Client| client.is_live() && client.checker.unanswered() + client.pings_unanswered() > 0;
+        let waits = looks
+            || world.full
+            || !world.is_settled()
+            || !world.ingest.is_idle()
+            || world.clients.iter().any(asks);
         let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
         quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
         calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };

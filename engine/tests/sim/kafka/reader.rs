@@ -296,8 +296,14 @@ impl Cluster {
             client.assigned.values().map(|assigned| assigned.topic.clone()).collect();
         topics.dedup();
         for name in topics {
-            let Some(id) = self.topics.get(name.as_str()).map(|topic| topic.id) else { continue };
+            let Some((id, epoch)) = self.topics.get(name.as_str()).map(|topic| (topic.id, topic.epoch))
+            else {
+                continue;
+            };
             let known = client.ids.insert(name.clone(), id);
+            if known.is_none() {
+                self.model.unannounced.push(epoch);
+            }
             if known.is_none_or(|known| known == id) {
                 continue;
             }
