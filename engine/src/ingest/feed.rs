@@ -267,8 +267,10 @@ impl<D> Feed<D> {
     fn doubt(&mut self, tag: u32, id: Option<kafka::TopicId>, text: &str) {
         let life = self.known.part(tag).life;
         if id.is_some() {
-            // The consumer may be the last to hear of a life that is read already.
+            // The consumer may be the last to hear of a life: what was held for that goes on with the next look.
             if self.known.lives[life].id == id {
+                self.known.lives[life].is_replaced = false;
+                self.look = true;
                 return;
             }
             self.known.lives[life].is_replaced = true;

@@ -259,11 +259,23 @@ impl<R: Read, D> Ingest<R, D> {
             Ok(()) => {
                 self.feed.known.part_mut(tag).begin(next);
                 self.feed.set_state(tag, PartitionState::Reading);
+                self.compare_lives(tag);
             }
             Err(error) => {
                 let (topic, partition) = self.feed.name(tag);
                 error!(topic = &*topic, partition, %error, "the consumer does not take a partition; tried again");
             }
+        }
+    }
+
+    /// Holds back what the consumer reads by another id than that of the life: it is yet to hear of this one, or knows of the
+    /// next already. It tells when that changes.
+    fn compare_lives(&mut self, tag: u32) {
+        let life = self.feed.known.part(tag).life;
+        let (reads, is) = (self.reader.reads(tag), self.feed.known.lives[life].id);
+        if reads.is_some() && is.is_some() && reads != is {
+            self.feed.known.lives[life].is_replaced = true;
+            self.feed.hold(tag);
         }
     }
 

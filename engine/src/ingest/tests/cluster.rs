@@ -45,6 +45,8 @@ struct State {
     deliveries: VecDeque<(u32, Script)>,
     assigned: BTreeMap<u32, (u32, i64)>,
     seeks: Vec<(u32, i64)>,
+    /// The id by which the topic is read.
+    reads: Option<u8>,
     positions: BTreeMap<u32, i64>,
     ends: BTreeMap<u32, i64>,
 }
@@ -110,6 +112,10 @@ impl Read for Cluster {
 
     fn news(&mut self) -> Vec<BrokerEvent> {
         Vec::new()
+    }
+
+    fn reads(&self, _tag: u32) -> Option<TopicId> {
+        self.0.borrow().reads.map(|byte| TopicId([byte; 16]))
     }
 }
 
@@ -523,4 +529,39 @@ fn a_topic_that_was_only_out_of_sight_goes_on() {
     assert_eq!(world.with(|state| state.seeks.clone()), [(0, 10), (1, 10)]);
     world.records(0, 10..12);
     assert_eq!(world.seen(), messages(0, 10..12));
+}
+
+#[test]
+fn what_the_consumer_reads_by_another_id_is_held() {
+    let mut world = World::reading();
+    // Created anew twice between two looks: the watcher finds the one, and the consumer reads the other already.
+    world.with(|state| (state.id, state.reads) = (Some(2), Some(3)));
+    world.look();
+    world.seen();
+    world.records(2, 0..3);
+    assert_eq!(world.seen(), [], "of a life that nobody knows yet");
+    world.look();
+    assert_eq!(world.with(|state| state.seeks.clone()), [], "seeing the same again proves nothing");
+    world.with(|state| state.id = Some(3));
+    world.look();
+    assert_eq!(world.seen(), [gap("reset", 0, 0, 0), gap("reset", 1, 0, 0)]);
+    world.records(4, 0..3);
+    assert_eq!(world.seen(), messages(0, 0..3));
+}
+
+#[test]
+fn a_consumer_that_hears_last_of_a_life_reads_it_then() {
+    let mut world = World::reading();
+    world.with(|state| (state.id, state.reads) = (Some(2), Some(1)));
+    world.look();
+    world.seen();
+    world.records(2, 0..2);
+    assert_eq!(world.seen(), [], "it still reads the old one");
+    world.with(|state| state.reads = Some(2));
+    world.deliver(2, &[Script::Doubt(Some(2))]);
+    world.deliver(3, &[Script::Doubt(Some(2))]);
+    world.look();
+    assert_eq!(world.with(|state| state.seeks.clone()), [(2, 0), (3, 0)]);
+    world.records(2, 0..2);
+    assert_eq!(world.seen(), messages(0, 0..2));
 }
