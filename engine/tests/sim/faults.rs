@@ -76,7 +76,7 @@ fn what_is_right_is_found_right() {
     let model = kafka.model();
     let checker = judge(&log, &model).expect("nothing is wrong");
     assert!(checker.messages > 40, "{checker:?}");
-    assert_eq!(checker.positions, 1, "{checker:?}");
+    assert!(checker.positions >= 1, "{checker:?}");
 }
 
 #[test]

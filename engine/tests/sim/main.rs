@@ -10,6 +10,7 @@ mod faults;
 mod kafka;
 mod model;
 mod oracle;
+mod ordeal;
 mod place;
 mod redeem;
 mod rng;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use proto::{
-    native::envelope::{Envelope, Error, Gap, SubscriptionAck, UnsubscriptionAck},
+    native::envelope::{Channels, Envelope, Error, Gap, Status, SubscriptionAck, UnsubscriptionAck},
     position::{Epoch, Position, Vector},
 };
 
@@ -46,6 +46,8 @@ struct Sub {
     begins: BTreeMap<&'static str, Begin>,
     places: BTreeMap<Part, Place>,
     kept: Kept,
+    /// It is known to be behind.
+    stale: bool,
 }
 
 /// What a client had at some time, to be redeemed in the end.
@@ -132,7 +134,9 @@ impl Checker {
                 if fits { Ok(()) } else { Err(format!("a pong answers {asked:?}")) }
             }
             Envelope::Error(error) => self.error(&error),
-            Envelope::Status(status) if matches!(status.state.as_str(), "stale" | "live") => Ok(()),
+            Envelope::Status(status) if matches!(status.state.as_str(), "stale" | "live") => {
+                self.status(&status)
+            }
             Envelope::Status(_) | Envelope::Other(_) => Err("of no type that there is".to_owned()),
         };
         heard.map_err(|wrong| format!("{wrong}, at {}", shown(text)))
@@ -313,10 +317,39 @@ impl Checker {
             } else {
                 self.held.insert(name.clone(), Sub::begin(&name, begins, model));
             }
+            if let Some(sub) = self.held.get_mut(&name) {
+                sub.stale = result.stale;
+            }
             granted.push(name);
         }
         if granted != ack.subscribed || ack.count != self.held.len() {
             wrong!("{granted:?} hold, {} in all", self.held.len());
+        }
+        Ok(())
+    }
+
+    /// Channels became stale, or live again.
+    fn status(&mut self, status: &Status) -> Result<(), Wrong> {
+        let stale = status.state == "stale";
+        match &status.channels {
+            Channels::All(all) if all == "*" => self.held.values_mut().for_each(|sub| sub.stale = stale),
+            Channels::All(other) => wrong!("{other:?} is no channel"),
+            Channels::Named(names) => {
+                for name in names {
+                    let Some(sub) = self.held.get_mut(name) else { wrong!("{name:?} is not held") };
+                    sub.stale = stale;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The client knows of each channel whether it is stale.
+    pub(crate) fn knows_stale(&self, is_stale: &dyn Fn(&str) -> bool) -> Result<(), Wrong> {
+        for (name, sub) in &self.held {
+            if sub.stale != is_stale(name) {
+                wrong!("{name:?} is {}, and was told the opposite", if sub.stale { "live" } else { "stale" });
+            }
         }
         Ok(())
     }
@@ -360,7 +393,7 @@ impl Sub {
             (topic, Begin { named, lives: model.lives().len() })
         };
         let begins = topics_of(name).into_iter().map(&mut begin).collect();
-        let mut sub = Self { begins, places: BTreeMap::new(), kept };
+        let mut sub = Self { begins, places: BTreeMap::new(), kept, stale: false };
         for vector in vectors {
             if sub.check_topic(model, vector.epoch).is_err() {
                 continue;

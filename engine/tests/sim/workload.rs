@@ -10,6 +10,7 @@ use crate::{
     client::{Client, End, Reading},
     kafka::{Options, cluster::key},
     oracle::{Asked, Wrong},
+    ordeal::some_ordeal,
     rng::{Hash, Rng},
     world::{Plan, World},
 };
@@ -35,7 +36,12 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     let mut world = World::new(plan, rng.next());
     world.kafka.get_mut().is_lively = true;
     let mut workload = Workload { rng };
+    // Once in a while a trouble lasts.
+    let ordeal = if workload.rng.chance(250) { workload.rng.below(STEPS) } else { STEPS };
     for step in 0..STEPS {
+        if step == ordeal {
+            some_ordeal(&mut world, &mut workload.rng)?;
+        }
         workload.step(&mut world).map_err(|wrong| format!("step {step}: {wrong}"))?;
     }
     ingest_goes_on(&mut world)?;

@@ -58,6 +58,8 @@ struct Assigned {
     stopped: bool,
     /// That it is not there has been said.
     told_unknown: bool,
+    /// Fetches are refused, which has been said.
+    refused: bool,
 }
 
 /// What waits to be handed out.
@@ -116,6 +118,7 @@ impl kafka::Read for Reader {
             validate: false,
             stopped: false,
             told_unknown: false,
+            refused: false,
         };
         client.assigned.insert(tag, assigned);
         cluster.show(|| format!("{topic}.{partition} is read from {offset}"));
@@ -366,7 +369,9 @@ impl Cluster {
         let epoch = topic.epoch;
         assigned.told_unknown = false;
         if !self.topics[assigned.topic.as_str()].read {
-            if self.rng.chance(200) {
+            // It is told once; a refused fetch takes the end of the partition with it.
+            assigned.end = None;
+            if !std::mem::replace(&mut assigned.refused, true) {
                 out.push(Queued::Refused);
             }
             return;
@@ -382,6 +387,9 @@ impl Cluster {
             assigned.validate = true;
         }
         assigned.end = Some(end);
+        if std::mem::take(&mut assigned.refused) && doubts {
+            out.push(Queued::Doubt(None, "fetches are answered again"));
+        }
         if std::mem::take(&mut assigned.validate)
             && let Some(epoch) = assigned.epoch
             && log.end_of_epoch(epoch).is_none_or(|end| end < assigned.fetch)

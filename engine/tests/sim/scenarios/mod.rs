@@ -5,6 +5,7 @@ mod cuts;
 mod ends;
 mod keepalive;
 mod requests;
+mod troubles;
 
 use crate::{
     client::{Client, Reading},
