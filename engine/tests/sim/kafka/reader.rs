@@ -193,6 +193,13 @@ impl kafka::Read for Reader {
         self.0.get().client.as_ref()?.assigned.get(&tag)?.end
     }
 
+    fn reads(&self, tag: u32) -> Option<kafka::TopicId> {
+        let cluster = self.0.get();
+        let client = cluster.client.as_ref().filter(|_| cluster.options.new_brokers)?;
+        let id = client.ids.get(&client.assigned.get(&tag)?.topic)?;
+        Some(kafka::TopicId(*id))
+    }
+
     fn news(&mut self) -> Vec<BrokerEvent> {
         let mut cluster = self.0.get_mut();
         cluster.notice_brokers();
