@@ -3,7 +3,8 @@
 //!
 //! - `cargo test -p uringcast-engine --test sim` runs 20 seeds;
 //! - `SIM_SEEDS=1..5000 cargo test -p uringcast-engine --test sim seeds` runs many;
-//! - `SIM_CLIENT=7` shows what client 7 of a failing seed hears.
+//! - `SIM_CLIENT=7` shows what client 7 of a failing seed hears, `SIM_KAFKA=1` what happens to the cluster;
+//! - `SIM_STOP=1` stops at the first that fails.
 
 mod client;
 mod faults;
@@ -50,6 +51,9 @@ fn seeds() {
                 eprintln!("seed {seed}: {wrong}");
                 eprintln!("again with: SIM_SEEDS={seed} cargo test -p uringcast-engine --test sim seeds");
                 failed.push(seed);
+                if std::env::var("SIM_STOP").is_ok() {
+                    break;
+                }
             }
         }
     }
