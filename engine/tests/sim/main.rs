@@ -8,6 +8,7 @@
 
 mod client;
 mod faults;
+mod hostile;
 mod kafka;
 mod model;
 mod oracle;
@@ -20,6 +21,10 @@ mod workload;
 mod world;
 
 use std::collections::BTreeMap;
+
+/// What a shard holds is measured.
+#[global_allocator]
+static COUNTING: ring::counting::Counting = ring::counting::Counting;
 
 /// Seeds of an ordinary run.
 const SEEDS: std::ops::Range<u64> = 1..21;

@@ -8,6 +8,7 @@ use ring::fake::Disturbances;
 
 use crate::{
     client::{Client, End, Reading},
+    hostile::assault,
     kafka::{Options, cluster::key},
     oracle::{Asked, Wrong},
     ordeal::some_ordeal,
@@ -32,13 +33,25 @@ pub(crate) struct Ran {
 /// Runs a seed to its end.
 pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     let mut rng = Rng::new(seed);
-    let plan = plan(&mut rng);
+    let plan_is_crowded = rng.chance(100);
+    let mut plan = plan(&mut rng);
+    if plan_is_crowded {
+        plan.capacity += 40;
+        plan.limits.channels_per_connection = 100;
+        plan.limits.empty_channels = 1_000_000;
+        plan.limits.client_bytes_per_shard = *rng.pick(&[256 << 10, 1 << 20]);
+        plan.buffer_bytes = 4_096;
+    }
     let mut world = World::new(plan, rng.next());
     world.kafka.get_mut().is_lively = true;
     let mut workload = Workload { rng };
     // Once in a while a trouble lasts.
     let ordeal = if workload.rng.chance(250) { workload.rng.below(STEPS) } else { STEPS };
+    let assaulted = if plan_is_crowded { workload.rng.below(STEPS) } else { STEPS };
     for step in 0..STEPS {
+        if step == assaulted {
+            assault(&mut world, &mut workload.rng).map_err(|wrong| format!("assault: {wrong}"))?;
+        }
         if step == ordeal {
             some_ordeal(&mut world, &mut workload.rng)?;
         }

@@ -25,6 +25,7 @@ use engine::{
 use proto::{channel::Template, native::message::Payload};
 use ring::{
     Wait,
+    counting::held_bytes,
     fake::{Disturbances, FakeDescriptor, FakeNet, FakeRing},
 };
 
@@ -109,6 +110,8 @@ pub(crate) struct Seat {
     pub(crate) report: Option<Report>,
     /// Its thread gets no time before.
     pub(crate) held_until_ns: u64,
+    /// Memory that its turns have allocated and not given back.
+    pub(crate) held_bytes: i64,
     inbox: flume::Sender<ToShard<FakeDescriptor>>,
     bell: Arc<Bell>,
     /// Letters that found the inbox full.
@@ -297,7 +300,9 @@ impl World {
                 wait
             }
         };
+        let before = held_bytes();
         running.tick(|| now, wait).map_err(|error| format!("shard {shard}: {error}"))?;
+        seat.held_bytes += held_bytes() - before;
         if beside {
             // Something is published between the shard's turn and its sleep: its bell is rung, and it is not asleep yet.
             self.seats[shard].post();
@@ -432,7 +437,18 @@ impl Seat {
         let bell = Arc::clone(&setup.bell);
         let shard = Some(Shard::new(setup, ring, now));
         let letters = VecDeque::new();
-        Self { shard, metrics, load, report: None, held_until_ns: 0, inbox, bell, letters, rest: Sleep::No }
+        Self {
+            shard,
+            metrics,
+            load,
+            report: None,
+            held_until_ns: 0,
+            held_bytes: 0,
+            inbox,
+            bell,
+            letters,
+            rest: Sleep::No,
+        }
     }
 
     fn post(&mut self) {
