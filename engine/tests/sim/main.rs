@@ -1,5 +1,15 @@
-//! The simulation: real shards, the real bus and slab, fake rings, fake clients, a fake Kafka; one thread, a virtual clock,
-//! everything from one seed. What must always hold is in [`oracle`].
+//! The simulation: real ingest, watcher, slab and shards over a modelled Kafka, on fake rings, with fake clients; one thread,
+//! a virtual clock, everything from one seed. What must always hold is in [`oracle`].
+//!
+//! | File | What it is |
+//! |---|---|
+//! | [`kafka`] | the modelled Kafka; [`kafka::happen`] has what chance does to it |
+//! | [`model`] | the truth that it writes down, by which clients are judged |
+//! | [`oracle`], [`place`], [`redeem`] | what a client heard, against the truth; where it is; what it would get if it came back |
+//! | [`world`], [`client`] | everything together; one client |
+//! | [`workload`], [`ordeal`], [`hostile`] | a seed's run; a trouble that lasts; crowds that challenge the bounds |
+//! | [`scenarios`], [`faults`] | single promises; the oracle itself |
+//! | `planted/` | faults that `scripts/sim-planted` puts into a copy of the tree, each found within 1,000 seeds |
 //!
 //! - `cargo test -p uringcast-engine --test sim` runs 20 seeds;
 //! - `SIM_SEEDS=1..5000 cargo test -p uringcast-engine --test sim seeds` runs many;
