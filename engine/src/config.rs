@@ -203,7 +203,7 @@ impl Default for Limits {
             record_value_bytes: 1024 * 1024,
             own_bytes: 4 * 1024,
             torn_bytes_per_shard: 64 * 1024 * 1024,
-            client_bytes_per_shard: 32 * 1024 * 1024,
+            client_bytes_per_shard: 24 * 1024 * 1024,
             large_frame_bytes: 256 * 1024 * 1024,
             empty_channels: 1_000_000,
             blocked_timeout: Duration::from_secs(30),

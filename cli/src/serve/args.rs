@@ -190,7 +190,7 @@ pub(crate) struct LimitArgs {
     pub(super) torn_bytes: usize,
 
     /// What clients sent and is not worked off, and answers they do not take, each shard
-    #[arg(long = "limit-client-bytes", value_name = "SIZE", default_value = "32MiB", value_parser = values::size)]
+    #[arg(long = "limit-client-bytes", value_name = "SIZE", default_value = "24MiB", value_parser = values::size)]
     pub(super) client_bytes: usize,
 
     /// Large frames, all together
