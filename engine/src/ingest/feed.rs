@@ -118,8 +118,10 @@ impl<D> Feed<D> {
     fn take_record(&mut self, record: &kafka::Record<'_>) -> Flow {
         let part = self.known.part_mut(record.tag);
         let life = part.life;
-        // What is held comes again, from where it was left.
-        if part.state != PartitionState::Reading || self.known.lives[life].stopped {
+        // What is held comes again, from where it was left. But the record that found the slab full is finished, and with
+        // it the wait of all others: it was fetched before whatever holds its partition back by now.
+        let is_read = part.state == PartitionState::Reading && !self.known.lives[life].stopped;
+        if !is_read && !self.bus.is_mid_record() {
             return Flow::Next;
         }
         let part = self.known.part_mut(record.tag);

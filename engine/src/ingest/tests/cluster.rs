@@ -565,3 +565,29 @@ fn a_consumer_that_hears_last_of_a_life_reads_it_then() {
     world.records(2, 0..2);
     assert_eq!(world.seen(), messages(0, 0..2));
 }
+
+/// The consumer tells a doubt before it brings the record again that found the slab full.
+#[test]
+fn a_doubt_while_the_slab_is_full_ends_when_it_is_not() {
+    let mut world = World::reading();
+    world.records(0, 10..400);
+    assert!(world.ingest.bus().is_mid_record(), "the slab is full");
+    let mut seen = world.seen();
+    world.with(|state| {
+        state.deliveries.push_front((1, Script::Doubt(None)));
+        state.deliveries.push_front((0, Script::Doubt(None)));
+    });
+    world.turn();
+    let floor = world.reader.asked_floor();
+    world.reader.acknowledge(floor);
+    world.pass(3);
+    assert!(!world.ingest.bus().is_mid_record());
+    let Some(&(0, next)) =
+        world.with(|state| state.seeks.iter().find(|(tag, _)| *tag == 0).copied()).as_ref()
+    else {
+        panic!("held for ever");
+    };
+    world.records(0, next..next + 3);
+    seen.extend(world.seen());
+    assert_eq!(seen, messages(0, 10..next + 3));
+}
