@@ -18,6 +18,9 @@ use crate::{catalog::Start, health::Reason, mail::PartitionState};
 
 /// Time between two words in the log about broken connections.
 const LOST_INTERVAL_NS: u64 = 10_000_000_000;
+/// Why a partition has no start or is not read.
+const LEADERLESS: &str = "no leader";
+const SILENT: &str = "its leader does not answer";
 
 impl<R: Read, D> Ingest<R, D> {
     pub(super) fn apply(&mut self, finding: Finding) {
@@ -152,7 +155,10 @@ impl<R: Read, D> Ingest<R, D> {
         let is_replaced = self.feed.known.lives[life].is_replaced;
         for tag in self.feed.known.lives[life].tags.clone() {
             let part = self.feed.known.part_mut(tag);
-            part.leaderless = leaderless.contains(&part.partition).then_some("no leader");
+            // A leader that does not answer is still one when the cluster names it again: the start tells.
+            let silent =
+                part.leaderless.filter(|&why| why == SILENT && part.state == PartitionState::Waiting);
+            part.leaderless = if leaderless.contains(&part.partition) { Some(LEADERLESS) } else { silent };
             if is_replaced {
                 continue;
             }
@@ -204,7 +210,7 @@ impl<R: Read, D> Ingest<R, D> {
                 self.feed.bus.begin(self.feed.known.part(tag).source, start);
                 self.begin(tag);
             } else {
-                self.feed.known.part_mut(tag).leaderless = Some("its leader does not answer");
+                self.feed.known.part_mut(tag).leaderless = Some(SILENT);
             }
         }
     }

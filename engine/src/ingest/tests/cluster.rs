@@ -8,7 +8,10 @@ use kafka::{Ask, At, BrokerEvent, Delivery, Error, Flow, Headers, Read, Topic, T
 
 use proto::{native::reply::GapReason, position::Position};
 
-use super::{super::watcher::Watcher, SMALL, parse, route};
+use super::{
+    super::watcher::{Finding, Watcher},
+    SMALL, parse, route,
+};
 use crate::{
     catalog::SharedCatalog,
     config::{Config, From},
@@ -590,4 +593,22 @@ fn a_doubt_while_the_slab_is_full_ends_when_it_is_not() {
     world.records(0, next..next + 3);
     seen.extend(world.seen());
     assert_eq!(seen, messages(0, 10..next + 3));
+}
+
+/// Its leader is known and silent: the answer about the topic comes a while before the one about the start.
+#[test]
+fn a_leader_that_goes_on_not_answering_is_one_fault() {
+    let mut world = World::new();
+    world.with(|state| state.silent_leaders = vec![1]);
+    world.pass(3);
+    assert_eq!(world.reason_words(), ["partition_leaderless"]);
+    let (topic, epoch) = ("t".into(), world.catalog.load_full().topic("t").unwrap().1.epoch);
+    let same = Finding::Same { topic, epoch, mark: 0, leaderless: Vec::new() };
+    world.ingest.apply(same);
+    world.now_ns += SECOND;
+    world.turn();
+    assert_eq!(world.reason_words(), ["partition_leaderless"], "nothing has changed");
+    world.with(|state| state.silent_leaders.clear());
+    world.pass(2);
+    assert_eq!(world.reason_words(), [""; 0]);
 }
