@@ -95,7 +95,8 @@ impl<R: Read, D> Ingest<R, D> {
         for partition in 0..partitions as usize {
             let start = match (begin, goes_on.get(partition)) {
                 (Begin::GoesOn, Some(&next)) if next >= 0 => Start::At(next),
-                (Begin::AtStart, _) => Start::Beginning,
+                // One that the life before did not have was added meanwhile.
+                (Begin::AtStart, _) | (Begin::GoesOn, None) => Start::Beginning,
                 (Begin::GoesOn | Begin::Elsewhere, _) => Start::Unresolved,
             };
             let tag = self.feed.add_part(life, start);

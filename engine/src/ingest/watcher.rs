@@ -323,11 +323,11 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                     From::Latest | From::Timestamp(_) => Begin::Elsewhere,
                 };
                 let before = watched.life.take().filter(|_| goes_on);
-                let unresolved = before.map_or_else(Vec::new, |life| life.unresolved);
+                let (known, unresolved) =
+                    before.map_or_else(Default::default, |life| (life.partitions, life.unresolved));
                 let mut life = Life { id, epoch, partitions, unresolved, leaderless: leaderless.clone() };
-                if !goes_on {
-                    life.expect(0..partitions, from);
-                }
+                // (`from` is the beginning where there was a life before.)
+                life.expect(known..partitions, from);
                 watched.life = Some(life);
                 watched.was_absent = false;
                 self.forget_questions(&topic);

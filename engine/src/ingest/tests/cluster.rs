@@ -38,6 +38,10 @@ enum Script {
 struct State {
     /// The topic's id; none: it is not there.
     id: Option<u8>,
+    /// The brokers know no ids yet.
+    without_ids: bool,
+    /// There is a third partition.
+    grown: bool,
     refused: bool,
     leaderless: Vec<u32>,
     silent_leaders: Vec<u32>,
@@ -134,9 +138,9 @@ impl Ask for Cluster {
         }
         let id = state.id.ok_or(TopicError::Unknown)?;
         Ok(Topic {
-            partitions: vec![0, 1],
+            partitions: if state.grown { vec![0, 1, 2] } else { vec![0, 1] },
             leaderless: state.leaderless.clone(),
-            id: Some(TopicId([id; 16])),
+            id: (!state.without_ids).then_some(TopicId([id; 16])),
         })
     }
 
@@ -611,4 +615,18 @@ fn a_leader_that_goes_on_not_answering_is_one_fault() {
     world.with(|state| state.silent_leaders.clear());
     world.pass(2);
     assert_eq!(world.reason_words(), [""; 0]);
+}
+
+/// Brokers are upgraded and the topic grows between two looks.
+#[test]
+fn a_topic_that_grows_as_its_id_becomes_known_is_read_whole() {
+    let mut world = World::new();
+    world.with(|state| state.without_ids = true);
+    world.pass(1);
+    world.with(|state| (state.without_ids, state.grown) = (false, true));
+    world.pass(3);
+    let assigned: Vec<_> = world.with(|state| state.assigned.values().copied().collect());
+    assert_eq!(assigned, [(0, 10), (1, 10), (2, 0)]);
+    let catalog = world.catalog.load_full();
+    assert!(catalog.sources[*catalog.topic("t").unwrap().1.sources.last().unwrap() as usize].from_start);
 }
