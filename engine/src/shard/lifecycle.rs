@@ -143,6 +143,8 @@ impl<R: Ring> Shard<R> {
         };
         client.phase = Phase::Closing;
         Self::put_close(client, code, reason);
+        // Nothing may stand behind the close.
+        client.owes_status = false;
         // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
         client.inbound = Inbound::default();
         self.count(why);

@@ -6,7 +6,10 @@ use engine::{
     config::Keepalive,
     mail::{DataState, Status},
 };
-use proto::ws::frame::OpCode;
+use proto::ws::{
+    close::CloseCode,
+    frame::{OpCode, put_close},
+};
 use serde_json::json;
 
 use crate::world::{Heard, PING_GRACE_MS, PING_INTERVAL_MS, Plan, World};
@@ -145,4 +148,23 @@ fn many_channels_are_told_in_parts() {
     world.bus.state(DataState::Live);
     world.turns(3);
     assert_eq!(client.object(), json!({"type": "status", "state": "live", "channels": "*"}));
+}
+
+/// What is told behind a close frame breaks the protocol.
+#[test]
+fn nothing_is_told_behind_the_close() {
+    let mut world = World::new(&Plan::default());
+    let mut client = world.subscriber(&["BTC.trade"]);
+    client.peer.set_window(0);
+    world.produce(Some("BTC"), "1");
+    world.turns(2);
+    world.tell(DataState::Stale { lag_ms: 3_000 });
+    client.put(OpCode::Binary, b"x");
+    world.turns(2);
+    client.peer.set_window(1 << 20);
+    world.turns(5);
+    let bytes = client.peer.read_up_to(usize::MAX);
+    let mut close = Vec::new();
+    put_close(&mut close, CloseCode::UNSUPPORTED, "text frames only");
+    assert!(bytes.ends_with(&close), "{:?}", String::from_utf8_lossy(&bytes));
 }
