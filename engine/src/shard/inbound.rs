@@ -125,12 +125,11 @@ impl Bucket {
 
     /// There is a token.
     fn has(&mut self, burst: u32, per_second: u32, now_ms: u64) -> bool {
-        if self.tokens_milli < 1_000 {
-            let earned = now_ms.saturating_sub(self.filled_ms).saturating_mul(u64::from(per_second));
-            let filled = self.tokens_milli.saturating_add_unsigned(earned);
-            self.tokens_milli = filled.min(i64::from(burst) * 1_000);
-            self.filled_ms = now_ms;
-        }
+        // Each time, or the time of a full bucket would be earned once more when it is empty.
+        let earned = now_ms.saturating_sub(self.filled_ms).saturating_mul(u64::from(per_second));
+        let filled = self.tokens_milli.saturating_add_unsigned(earned);
+        self.tokens_milli = filled.min(i64::from(burst) * 1_000);
+        self.filled_ms = now_ms;
         self.tokens_milli >= 1_000
     }
 
@@ -438,5 +437,22 @@ impl<R: Ring> Shard<R> {
             self.resume(key, Stop::Tokens);
         }
         waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_silence_earns_one_burst_and_no_more() {
+        let mut bucket = Bucket::full(200, 0);
+        let now_ms = 60_000;
+        let mut frames = 0;
+        while bucket.has(200, 200, now_ms) {
+            bucket.take(1);
+            frames += 1;
+        }
+        assert_eq!(frames, 200);
     }
 }
