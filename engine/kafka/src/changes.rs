@@ -94,6 +94,10 @@ impl Known {
     }
 
     fn hear_id(&mut self, name: &str, from: &str, to: &str) {
+        if to == NO_ID {
+            // A broker that is yet to be upgraded has answered: that it knows no ids makes the topic no other.
+            return self.note(name, None, Meaning::Doubt, "a broker knows no id of the topic");
+        }
         let topic = self.topic(name);
         let before = topic.id.replace(to.to_owned());
         let before = before.or_else(|| (from != NO_ID).then(|| from.to_owned()));
@@ -243,6 +247,19 @@ mod tests {
         let text = format!("the topic's id was {ONE} and is {TWO}");
         assert_eq!(hear(&mut known, &[&second]), [(None, Meaning::Anew, text)]);
         assert_eq!(known.id("a.b"), Some(TopicId([0xff; 16])));
+    }
+
+    #[test]
+    fn a_broker_that_knows_no_ids_makes_no_other_topic() {
+        let mut known = Known::default();
+        let line = |from: &str, to: &str| format!("Topic a.b changed id from {from} to {to}");
+        hear(&mut known, &[&line(NO_ID, ONE)]);
+        let doubt = vec![(None, Meaning::Doubt, "a broker knows no id of the topic".to_owned())];
+        assert_eq!(hear(&mut known, &[&line(ONE, NO_ID)]), doubt);
+        assert_eq!(known.id("a.b"), Some(TopicId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])));
+        assert_eq!(hear(&mut known, &[&line(NO_ID, ONE)]), []);
+        let text = format!("the topic's id was {ONE} and is {TWO}");
+        assert_eq!(hear(&mut known, &[&line(NO_ID, TWO)]), [(None, Meaning::Anew, text)]);
     }
 
     #[test]
