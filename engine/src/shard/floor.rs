@@ -12,7 +12,7 @@ use super::{
 use crate::catalog::Catalog;
 
 /// Subscriptions made to lag between two batches of sends.
-const LAGGED_BETWEEN_BATCHES: usize = 1_024;
+pub(super) const LAGGED_BETWEEN_BATCHES: usize = 1_024;
 
 impl<R: Ring> Shard<R> {
     /// Works towards the floor the writer asks for; acknowledges it when nobody is owed anything below. Bounded: what is
@@ -130,7 +130,13 @@ impl<R: Ring> Shard<R> {
         if self.stands_in_a_cut() {
             return;
         }
-        self.fold_gaps(connection);
+        // What it is not told of yet makes all that it holds lag: of many connections in a batch, not at once.
+        if self.connections.at(connection).is_some_and(|client| client.untold.is_some()) {
+            if self.folds_left == 0 {
+                return;
+            }
+            self.folds_left = self.folds_left.saturating_sub(self.fold_gaps(connection));
+        }
         let limit = self.settings.limits.own_bytes;
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);

@@ -61,25 +61,25 @@ impl<R: Ring> Shard<R> {
         if new == 0 {
             return;
         }
-        let noted: Vec<Noted> = self.gaps.range(self.gaps.len() - new..).cloned().collect();
+        let noted = self.gaps.range(self.gaps.len() - new..);
+        // Of thousands of partitions there are few topics.
+        let mut topics: Vec<Arc<str>> = noted.map(|noted| Arc::clone(&noted.topic)).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        // From the first of them on, for another of a connection's channels may be fed by that one.
+        let first = self.gaps[self.gaps.len() - new].sequence;
         let eighth = self.reader.entry(begin).eighth;
         for channel in 0..self.subscriptions.channel_count() {
-            let topics = Arc::clone(&self.subscriptions.channel(channel).topics);
-            let feeds = |noted: &&Noted| topics.contains(&noted.topic);
-            if !noted.iter().any(|noted| feeds(&noted)) {
+            if !self.subscriptions.channel(channel).topics.iter().any(|topic| topics.contains(topic)) {
                 continue;
             }
             for place in 0.. {
-                let Some((connection, subscription)) = self.subscriptions.member(channel, place) else {
-                    break;
-                };
-                if self.subscriptions.lags(connection) {
-                    self.lag_behind(connection, subscription, begin, noted.iter().filter(feeds));
-                } else if let Some(client) = self.connections.at_mut(connection)
+                let Some((connection, _)) = self.subscriptions.member(channel, place) else { break };
+                // One that lags is told by its lag, once it goes on or the floor passes the gap.
+                if let Some(client) = self.connections.at_mut(connection)
                     && client.untold.is_none()
                 {
-                    // From the first of them on, for another of its channels may be fed by that one.
-                    client.untold = Some(Untold { sequence: noted[0].sequence, next: NIL });
+                    client.untold = Some(Untold { sequence: first, next: NIL });
                     self.pump.untold(connection, begin, eighth);
                 }
             }

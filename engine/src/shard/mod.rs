@@ -162,6 +162,8 @@ pub struct Shard<R: Ring> {
     turn: u64,
     /// Connections that go on with what they sent in the next turn.
     backlogs: VecDeque<Key>,
+    /// Subscriptions that gaps may yet make lag in the batch that is flushed.
+    folds_left: usize,
     /// Connections that hold a block.
     block_holders: usize,
     /// Connections whose socket is full.
@@ -212,6 +214,7 @@ impl<R: Ring> Shard<R> {
             client_bytes: 0,
             turn: 0,
             backlogs: VecDeque::new(),
+            folds_left: 0,
             block_holders: 0,
             blocked: 0,
             deferred: VecDeque::new(),

@@ -56,8 +56,7 @@ impl<R: Ring> Shard<R> {
         let (untold, owes_status) = (untold.is_some(), *owes_status);
         if self.subscriptions.lags(connection) {
             self.go_live(connection);
-        }
-        if untold {
+        } else if untold {
             self.tell_gaps(connection);
         }
         if owes_status {

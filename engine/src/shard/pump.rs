@@ -17,6 +17,7 @@ use ring::{Op, Outcome, Ring};
 use super::{
     Shard, Timer,
     connection::Phase,
+    floor::LAGGED_BETWEEN_BATCHES,
     links::NONE,
     lists::Lists,
     plan::{Planned, Step, What},
@@ -177,6 +178,7 @@ impl<R: Ring> Shard<R> {
     /// Plans, sends and commits the connections of the batch.
     pub(super) fn flush_batch(&mut self) {
         let batch = std::mem::take(&mut self.pump.batch);
+        self.folds_left = LAGGED_BETWEEN_BATCHES;
         for &connection in &batch {
             self.plan(connection);
         }

@@ -141,3 +141,46 @@ fn a_gap_is_told_in_parts() {
     }
     assert_eq!(gaps, 8 * 500 * 2);
 }
+
+/// Of each of these clients one channel lags. A gap makes the others lag as well: not all at once.
+#[test]
+fn a_gap_makes_few_subscriptions_lag_in_one_turn() {
+    let mut world = World::new(&Plan::default());
+    let names: Vec<String> = (0..250).map(|number| format!("c{number}.trade")).collect();
+    let mut crowd: Vec<_> = (0..16).map(|_| world.connect()).collect();
+    for client in &mut crowd {
+        client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    world.turns(20);
+    for client in &mut crowd {
+        assert_eq!(client.objects().len(), 1);
+        client.peer.set_window(0);
+    }
+    let value = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..3_000 {
+        world.produce(Some("c7"), &value);
+    }
+    world.turns(3);
+    assert_eq!(world.metrics.lagged.get(), 16);
+    let lost = lose(&mut world, 5);
+    world.turns(3);
+    world.produce(Some("c8"), "1");
+    world.turns(3);
+    for client in &mut crowd {
+        client.peer.set_window(1 << 20);
+    }
+    let mut heard: Vec<Vec<Value>> = vec![Vec::new(); 16];
+    for _ in 0..400 {
+        world.turn();
+        for (heard, client) in heard.iter_mut().zip(&mut crowd) {
+            heard.extend(client.objects());
+        }
+    }
+    assert!(world.lagged_in_a_turn <= 1_024 + 250, "{} at once", world.lagged_in_a_turn);
+    for heard in heard {
+        assert_eq!(heard.len(), 250);
+        let last = world.next - 1;
+        assert!(heard.contains(&gap("c7.trade", (0, last), "slow")), "{heard:?}");
+        assert!(heard.contains(&gap("c9.trade", (lost.0, last), "slow")));
+    }
+}
