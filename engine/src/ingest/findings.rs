@@ -67,7 +67,10 @@ impl<R: Read, D> Ingest<R, D> {
     fn hold_topic(&mut self, topic: &str) {
         let Some(life) = self.feed.known.present(topic) else { return };
         for tag in self.feed.known.lives[life].tags.clone() {
-            self.feed.hold(tag);
+            // (To hold anew what is held would ask for a look, which finds it missing again, and so on without a pause.)
+            if self.feed.known.part(tag).state != PartitionState::Held {
+                self.feed.hold(tag);
+            }
         }
     }
 

@@ -630,3 +630,17 @@ fn a_topic_that_grows_as_its_id_becomes_known_is_read_whole() {
     let catalog = world.catalog.load_full();
     assert!(catalog.sources[*catalog.topic("t").unwrap().1.sources.last().unwrap() as usize].from_start);
 }
+
+/// What is missing is looked for at the watcher's pace: its own finding is no reason to look at once.
+#[test]
+fn a_missing_topic_is_not_looked_for_without_a_pause() {
+    let mut world = World::reading();
+    world.with(|state| state.id = None);
+    world.look();
+    world.look();
+    let asked = (0..5).filter(|_| {
+        world.look();
+        world.watcher.is_asked()
+    });
+    assert_eq!(asked.count(), 0, "it would look again at once");
+}
