@@ -226,13 +226,12 @@ impl<R: Read, D> Ingest<R, D> {
         if self.feed.known.part(tag).state != PartitionState::OutOfRange {
             return;
         }
-        if self.feed.known.part_mut(tag).cut.take() == Some(CutAt::Unknown) {
-            self.feed.cut(tag, low);
-            return self.go_on(tag);
-        }
+        let cut = self.feed.known.part_mut(tag).cut.take();
         let source = self.feed.known.part(tag).source;
         let next = self.feed.bus.next_offset(source);
-        if next < low {
+        if cut == Some(CutAt::Unknown) && low < next {
+            self.feed.cut(tag, low);
+        } else if next < low {
             warn!(
                 topic,
                 partition,

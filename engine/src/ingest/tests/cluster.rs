@@ -644,3 +644,19 @@ fn a_missing_topic_is_not_looked_for_without_a_pause() {
     });
     assert_eq!(asked.count(), 0, "it would look again at once");
 }
+
+/// Nor does the new log reach back to where reading stands.
+#[test]
+fn a_log_that_parts_somewhere_and_begins_later_leaves_no_hole_untold() {
+    let mut world = World::reading();
+    world.records(0, 10..13);
+    world.with(|state| (state.start, state.stable, state.end) = (50, 60, 60));
+    world.deliver(0, &[Script::Truncated(None)]);
+    world.look();
+    world.look();
+    world.records(0, 50..52);
+    let mut expected = messages(0, 10..13);
+    expected.push(gap("retention", 0, 13, 49));
+    expected.extend(messages(0, 50..52));
+    assert_eq!(world.seen(), expected);
+}
