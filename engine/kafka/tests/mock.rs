@@ -143,13 +143,23 @@ fn an_unknown_topic_is_named_and_not_created() {
     assert!(matches!(consumer.topic("no/name", LONG), Err(TopicError::Refused(_))));
     assert!(matches!(consumer.watermarks("misspelt", 0, Duration::from_secs(2)), Err(Error::Unknown(_))));
 
-    // A partition that the topic lacks, and a topic that the cluster lacks.
-    consumer.assign("t", 7, 0, 1).unwrap();
-    consumer.assign("misspelt", 0, 0, 2).unwrap();
+    // A topic that the cluster lacks, and a partition that the topic lacks. They leave the queue with its records.
     let gone = |partition: &'static str| move |event: &BrokerEvent| matches!(event, BrokerEvent::Other(text) if text.starts_with(partition));
-    // They leave the queue with its records.
-    let seen = events(&mut consumer, &[&gone("t [7]: "), &gone("misspelt [0]: ")]);
+    consumer.assign("misspelt", 0, 0, 2).unwrap();
+    let seen = events(&mut consumer, &[&gone("misspelt [0]: ")]);
     assert!(seen.iter().all(|event| matches!(event, BrokerEvent::Other(_))), "{seen:?}");
+    // librdkafka says so of a partition that is wanted before the topic's first metadata is there, which on a busy machine
+    // may be a moment too soon; another client has another try.
+    let named = (0..5).any(|_| {
+        let mut consumer = Consumer::new(&mock.settings()).unwrap();
+        consumer.assign("t", 7, 0, 1).unwrap();
+        (0..100).any(|_| {
+            consumer.wait(Duration::from_millis(50));
+            consumer.drain(usize::MAX, &mut |_| ());
+            consumer.events().iter().any(gone("t [7]: "))
+        })
+    });
+    assert!(named, "five clients have not named the partition that is not there");
     assert_eq!(consumer.topic("misspelt", LONG), Err(TopicError::Unknown), "assigning has created it");
 }
 
