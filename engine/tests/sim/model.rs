@@ -1,7 +1,7 @@
 //! The truth: what was ever written, by channel and partition, what was cut off, and what nobody can read any more. The
 //! modelled Kafka writes it down, the oracle judges by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::position::Epoch;
 
@@ -196,6 +196,8 @@ pub(crate) struct Model {
     lines: BTreeMap<Part, Line>,
     /// Brokers are so old that nothing shows when a topic is made anew: its first records may pass for the old life's.
     pub(crate) confuses_lives: bool,
+    /// Lives that ingest has begun to read.
+    pub(crate) adopted: BTreeSet<Epoch>,
     /// Lives of which nothing has shown: the first id that the consumer heard of the topic is theirs.
     pub(crate) unannounced: Vec<Epoch>,
 }

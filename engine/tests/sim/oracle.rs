@@ -461,7 +461,7 @@ impl Sub {
         for part in model.parts(epoch) {
             let Some(line) = model.line(part) else { continue };
             let place = self.place_or_first(model, part, line);
-            let owed = || line.read.is_some() && place.is_complete(line, channel).is_err();
+            let owed = || model.adopted.contains(&epoch) && place.is_complete(line, channel).is_err();
             if !place.over && (place.is_known() || (self.begins_before(model, epoch) && owed())) {
                 return Err(at(part, format!("without a notice for {channel:?} that this life is over")));
             }
@@ -478,10 +478,11 @@ impl Sub {
 
     fn is_complete(&self, channel: &str, model: &Model) -> Result<(), Wrong> {
         for life in model.lives().iter().filter(|life| self.begins.contains_key(life.topic)) {
-            // The reader has gone on to a later life.
-            let left = model.later(life.epoch).any(|later| {
-                model.parts(later).any(|part| model.line(part).is_some_and(|line| line.read.is_some()))
-            });
+            if !model.adopted.contains(&life.epoch) {
+                continue;
+            }
+            // Ingest has gone on to a later life.
+            let left = model.later(life.epoch).any(|later| model.adopted.contains(&later));
             if left {
                 self.is_over(channel, model, life.epoch)?;
                 continue;

@@ -128,6 +128,8 @@ pub(crate) struct World {
     pub(crate) seats: Vec<Seat>,
     pub(crate) kafka: Kafka,
     catalog: SharedCatalog,
+    /// Lives in the catalog, as last seen.
+    adopted: usize,
     pub(crate) ingest: Ingest<Reader, FakeDescriptor>,
     pub(crate) watcher: Watcher<Asker, Asker>,
     pub(crate) health: Arc<Health>,
@@ -200,6 +202,7 @@ impl World {
             seats,
             kafka,
             catalog,
+            adopted: 0,
             ingest,
             watcher,
             health,
@@ -342,6 +345,11 @@ impl World {
         let asked = self.asked.swap(false, Ordering::Relaxed);
         let rest = self.ingest.turn(self.now_ns);
         assert!(rest != Rest::Ended || self.has_ended(), "nobody has stopped ingest");
+        let catalog = self.catalog.load();
+        if catalog.topics.len() > self.adopted {
+            self.adopted = catalog.topics.len();
+            self.kafka.get_mut().model.adopted.extend(catalog.topics.iter().map(|topic| topic.epoch));
+        }
         self.full = matches!(rest, Rest::Full(_));
         self.has_turned |= !self.full;
         fetched || looks || asked || rest == Rest::No

@@ -384,7 +384,7 @@ impl Cluster {
             return;
         }
         let Some(log) = self.readable(&assigned.topic, assigned.partition) else { return };
-        let (start, end, stable, cuts) = (log.start, log.end, log.stable(), log.cuts);
+        let (start, end) = (log.start, log.end);
         let key = (assigned.topic.clone(), assigned.partition);
         let known = leaders.insert(key, log.leader_epoch);
         if known.is_some_and(|known| known != log.leader_epoch) {
@@ -410,10 +410,15 @@ impl Cluster {
             assigned.stopped = true;
             return;
         }
-        let part = (epoch, assigned.partition);
+        self.fetch_records(assigned, (epoch, assigned.partition), out);
+    }
+
+    /// What is there, up to where an open transaction begins; errors in between.
+    fn fetch_records(&mut self, assigned: &mut Assigned, part: Part, out: &mut Vec<Queued>) {
         let most = self.rng.between(1, FETCHED_MAX);
         let fails = self.is_lively && self.rng.chance(30);
         let log = &self.topics[assigned.topic.as_str()].partitions[assigned.partition as usize];
+        let (stable, cuts) = (log.stable(), log.cuts);
         let mut fetched = Vec::new();
         for (offset, entry) in log.from(assigned.fetch).take(most).take_while(|(offset, _)| *offset < stable)
         {
