@@ -29,8 +29,11 @@ const REFUSED_NAMES: usize = 2;
 /// All that hostile clients do to one shard.
 pub(crate) fn assault(world: &mut World, rng: &mut Rng) -> Result<(), Wrong> {
     world.kafka.get_mut().calm();
-    // No notice to whole topics is under way: one makes everybody lag who lags already.
+    // No notice to whole topics is under way, and no hole that the next record would end: one makes everybody lag who lags
+    // already.
     pass(world, 250)?;
+    world.kafka.get_mut().produce(150);
+    pass(world, 60)?;
     let shard = rng.below(world.seats.len());
     if world.seats[shard].report.is_some() {
         return Ok(());
