@@ -164,6 +164,7 @@ impl kafka::Read for Reader {
 
     fn drain(&mut self, max: usize, on: &mut dyn FnMut(Delivery<'_>) -> Flow) -> usize {
         let mut done = 0;
+        self.0.get_mut().hurry_a_doubt();
         while done < max {
             let next = self.0.get_mut().client.as_mut().and_then(|client| client.queue.pop_front());
             let Some((tag, queued)) = next else { break };
@@ -295,6 +296,17 @@ impl Cluster {
         let any = client.queue.len() > before;
         self.client = Some(client);
         any
+    }
+
+    /// What is doubtful is told as soon as it is heard, in front of what was fetched before: also of the record that the
+    /// owner could not take.
+    fn hurry_a_doubt(&mut self) {
+        let hurries = self.rng.chance(300);
+        let Some(client) = self.client.as_mut().filter(|_| hurries) else { return };
+        let doubt = client.queue.iter().position(|(_, queued)| matches!(queued, Queued::Doubt(..)));
+        if let Some(doubt) = doubt.and_then(|at| client.queue.remove(at)) {
+            client.queue.push_front(doubt);
+        }
     }
 
     /// The client hears that topics were made anew, before it fetches anything of their new lives.
