@@ -22,6 +22,9 @@ use crate::{Ask, BrokerEvent, Error, Flow, Lookup, Read, Settings, Topic, TopicE
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// Time between two looks at the partitions that are refused; thousands may be.
+const PERMISSION_EVERY: Duration = Duration::from_millis(100);
+
 /// How long every question must have been left without an answer until the client is replaced (longer than a broker's
 /// restart takes), and how far that doubles while it does not help.
 const RENEW_AFTER: Duration = Duration::from_secs(30);
@@ -47,8 +50,9 @@ pub struct Consumer {
     assignment: Assignment,
     /// What is to be told before any more of the batch.
     notes: VecDeque<Note>,
-    /// How many partitions are marked as refused.
+    /// How many partitions are marked as refused, and when it was last asked whether they still are.
     refused: usize,
+    asked_permission: Option<Instant>,
     batch: Batch,
     queue: Queue,
     main: Queue,
@@ -95,6 +99,7 @@ impl Consumer {
             assignment: Assignment::default(),
             notes: VecDeque::new(),
             refused: 0,
+            asked_permission: None,
             batch: Batch::new(),
             queue,
             main,
@@ -315,6 +320,11 @@ impl Consumer {
     /// librdkafka tells of a refusal once and of its end not at all. But a refused fetch takes the end of the partition
     /// with it (-1), and the first one that is answered brings it back.
     fn look_for_permission(&mut self) {
+        let time = now();
+        if self.asked_permission.is_some_and(|last| time.duration_since(last) < PERMISSION_EVERY) {
+            return;
+        }
+        self.asked_permission = Some(time);
         for part in self.assignment.iter_mut().filter(|part| part.refused) {
             if offsets::end(&self.client, &part.name, part.number).is_some() {
                 part.refused = false;
