@@ -254,7 +254,14 @@ impl Checker {
             _ => Err("nothing was lost there".to_owned()),
         };
         // A later life's records may have passed for this one's.
-        let heard = if is_past && model.may_confuse(part.0) { Ok(()) } else { heard };
+        let heard = if is_past && model.may_confuse(part.0) {
+            if gap.reason == "reset" {
+                place.void_from(from);
+            }
+            Ok(())
+        } else {
+            heard
+        };
         heard.map_err(|wrong| at(part, wrong))?;
         self.slow_gaps += u64::from(gap.reason == "slow");
         sub.redeem(channel, model, part)

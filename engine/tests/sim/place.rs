@@ -232,6 +232,12 @@ impl Place {
         Ok(())
     }
 
+    /// The same, whatever else was heard: records of another life may have come in between.
+    pub(crate) fn void_from(&mut self, from: i64) {
+        self.over = true;
+        self.confused = self.confused.filter(|at| *at < from);
+    }
+
     /// The server says that everything before `to` has been sent.
     pub(crate) fn claim(&mut self, line: &Line, channel: &str, to: i64) -> Result<(), Wrong> {
         if to > (0..=line.log()).map(|log| line.end_of(log)).max().unwrap_or(0) {
@@ -265,7 +271,8 @@ impl Place {
         if let Some(at) = self.confused {
             return Err(format!("it takes what came from {at} on for records of this life"));
         }
-        self.reaches(line, channel, read.next, |log| log == read.log).map(drop)
+        // (Or of a later log that is the same so far.)
+        self.reaches(line, channel, read.next, |log| log >= read.log).map(drop)
     }
 }
 

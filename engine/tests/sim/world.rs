@@ -18,7 +18,7 @@ use engine::{
     health::Health,
     ingest::{self, Ingest, Rest, Watcher},
     mail::{Handover, Reservation, ToShard},
-    metrics::ShardMetrics,
+    metrics::{IngestMetrics, ShardMetrics},
     shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
     slab::{Bell, Sizes, slab},
 };
@@ -131,6 +131,7 @@ pub(crate) struct World {
     /// Lives in the catalog, as last seen.
     adopted: usize,
     pub(crate) ingest: Ingest<Reader, FakeDescriptor>,
+    shown: Arc<IngestMetrics>,
     pub(crate) watcher: Watcher<Asker, Asker>,
     pub(crate) health: Arc<Health>,
     /// When the watcher looks next by itself.
@@ -182,6 +183,7 @@ impl World {
         }
         let kafka = Kafka::new(plan.kafka, rng.split());
         let health = Arc::new(Health::new());
+        let shown: Arc<IngestMetrics> = Arc::default();
         let mut config = Config::new(([127, 0, 0, 1], 1).into(), kafka::Settings::new("nowhere"), routes());
         config.limits = plan.limits.clone();
         let setup = ingest::Setup {
@@ -191,7 +193,7 @@ impl World {
             questions,
             bell: Arc::new(Bell::unset()),
             catalog: Arc::clone(&catalog),
-            metrics: Arc::default(),
+            metrics: Arc::clone(&shown),
             health: Arc::clone(&health),
         };
         let (ingest, watcher) = ingest::over(setup, kafka.reader(), kafka.asker(), kafka.asker());
@@ -204,6 +206,7 @@ impl World {
             catalog,
             adopted: 0,
             ingest,
+            shown,
             watcher,
             health,
             look_ns: 0,
@@ -371,6 +374,12 @@ impl World {
             parts.collect::<Vec<_>>()
         };
         present.flat_map(parts).collect()
+    }
+
+    /// Gaps of whole topics that ingest has announced.
+    pub(crate) fn topic_gaps(&self) -> u64 {
+        let shown = &self.shown;
+        shown.retention_gaps.get() + shown.reset_gaps.get() + shown.unreadable_gaps.get()
     }
 
     /// Ingest has all that can be read, and holds nothing back.
