@@ -34,6 +34,8 @@ pub(crate) struct Channel {
     members: Vec<Member>,
     /// Members that owe something.
     owing: usize,
+    /// Members that lag: where all others owe, an entry has nobody to mark, and looks at none.
+    lagging: usize,
     /// Has new entries that [`Subscriptions::mark`] has not dealt with.
     touched: bool,
 }
@@ -287,7 +289,7 @@ impl Subscriptions {
     pub(crate) fn mark(&mut self, channel: u32, sequence: u64, mut on: impl FnMut(u32)) {
         let Some(channel) = self.channels.get_mut(channel as usize) else { return };
         channel.touched = false;
-        if channel.owing == channel.members.len() {
+        if channel.owing + channel.lagging == channel.members.len() {
             return;
         }
         for member in &mut channel.members {
@@ -374,6 +376,7 @@ impl Subscriptions {
         (lagging.previous_owing, lagging.next_owing) = (NIL, next);
         let before = lagging.missed.replace(Box::new(missed));
         assert!(before.is_none(), "a subscription lags once");
+        self.channels[lagging.channel as usize].lagging += 1;
     }
 
     /// Some subscription of the connection lags.
@@ -386,7 +389,9 @@ impl Subscriptions {
         let lagged = self.heads.get(connection as usize)?.lagged;
         let missed = self.subscriptions.get_mut(lagged as usize)?.missed.take()?;
         self.unlink(connection, lagged);
-        Some((self.channel_of(lagged), *missed))
+        let channel = self.channel_of(lagged);
+        self.channels[channel as usize].lagging -= 1;
+        Some((channel, *missed))
     }
 
     /// What a lagged subscription missed.
@@ -396,7 +401,9 @@ impl Subscriptions {
 
     /// The channel got an entry of a source not seen before, or not for long: whoever lags there misses it from this offset on.
     pub(crate) fn new_source(&mut self, channel: u32, source: u32, offset: i64) {
-        let Some(channel) = self.channels.get(channel as usize) else { return };
+        let Some(channel) = self.channels.get(channel as usize).filter(|channel| channel.lagging > 0) else {
+            return;
+        };
         for member in &channel.members {
             if let Some(missed) = &mut self.subscriptions[member.subscription as usize].missed
                 && missed.iter().all(|(known, _)| known != source)
@@ -443,6 +450,7 @@ impl Subscriptions {
         let members = &mut self.channels[channel as usize];
         let gone = members.members.swap_remove(member as usize);
         members.owing -= usize::from(gone.cursor != NONE);
+        members.lagging -= usize::from(self.subscriptions[subscription as usize].missed.is_some());
         self.channels_in_use -= usize::from(members.members.is_empty());
         if let Some(moved) = members.members.get(member as usize) {
             self.subscriptions[moved.subscription as usize].member = member;
