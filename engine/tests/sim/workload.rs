@@ -41,6 +41,8 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
         plan.limits.empty_channels = 1_000_000;
         plan.limits.client_bytes_per_shard = *rng.pick(&[256 << 10, 1 << 20]);
         plan.buffer_bytes = 4_096;
+        // A crowd that leaves gives back thousands of numbers: a letter each, and who asks meanwhile waits behind them.
+        plan.ingest_inbox = 1_024;
     }
     let mut world = World::new(plan, rng.next());
     world.kafka.get_mut().is_lively = true;
