@@ -376,6 +376,11 @@ impl World {
         present.flat_map(parts).collect()
     }
 
+    /// Entries that ingest has appended.
+    pub(crate) fn appended(&self) -> u64 {
+        self.shown.entries.get()
+    }
+
     /// Gaps of whole topics that ingest has announced.
     pub(crate) fn topic_gaps(&self) -> u64 {
         let shown = &self.shown;
