@@ -9,7 +9,7 @@
 //! | [`world`], [`client`] | everything together; one client |
 //! | [`workload`], [`ordeal`], [`hostile`] | a seed's run; a trouble that lasts; crowds that challenge the bounds |
 //! | [`scenarios`], [`faults`] | single promises; the oracle itself |
-//! | `planted/` | faults that `scripts/sim-planted` puts into a copy of the tree, each found within 1,000 seeds |
+//! | `planted/` | faults that `scripts/sim-planted` puts into a copy of the tree, to see that seeds find each |
 //!
 //! - `cargo test -p uringcast-engine --test sim` runs 20 seeds;
 //! - `SIM_SEEDS=1..5000 cargo test -p uringcast-engine --test sim seeds` runs many;
