@@ -446,20 +446,19 @@ impl Subscriptions {
 
     /// Takes the subscription out of its channel and frees it; the connection's lists are the caller's.
     fn free_one(&mut self, connection: u32, subscription: u32) {
-        let Subscription { channel, member, .. } = self.subscriptions[subscription as usize];
+        let freed = &mut self.subscriptions[subscription as usize];
+        let (channel, member) = (freed.channel, std::mem::replace(&mut freed.member, NIL));
+        let lagged = freed.missed.take().is_some();
         let members = &mut self.channels[channel as usize];
         let gone = members.members.swap_remove(member as usize);
         members.owing -= usize::from(gone.cursor != NONE);
-        members.lagging -= usize::from(self.subscriptions[subscription as usize].missed.is_some());
+        members.lagging -= usize::from(lagged);
         self.channels_in_use -= usize::from(members.members.is_empty());
         if let Some(moved) = members.members.get(member as usize) {
             self.subscriptions[moved.subscription as usize].member = member;
         }
         self.by_pair.remove(&(connection, channel));
-        let heads = &mut self.heads[connection as usize];
-        heads.count -= 1;
-        self.subscriptions[subscription as usize].missed = None;
-        self.subscriptions[subscription as usize].member = NIL;
+        self.heads[connection as usize].count -= 1;
         self.free.push(subscription);
     }
 
