@@ -112,18 +112,7 @@ fn who_lags_with_a_gap_untold_misses_none_of_it() {
 #[test]
 fn a_gap_is_told_in_parts() {
     let mut world = World::new(&Plan::default());
-    let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
-    let mut crowd: Vec<_> = (0..8).map(|_| world.connect()).collect();
-    for client in &mut crowd {
-        for names in names.chunks(250) {
-            client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        }
-    }
-    world.turns(20);
-    for client in &mut crowd {
-        assert_eq!(client.objects().len(), 2);
-        client.peer.set_window(0);
-    }
+    let mut crowd = world.crowd_that_reads_nothing(8);
     let tail = world.ingest.retention_gaps.get();
     lose(&mut world, 5);
     lose(&mut world, 5);

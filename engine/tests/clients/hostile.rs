@@ -163,18 +163,7 @@ fn the_end_of_a_client_that_is_not_read_is_seen() {
 #[test]
 fn a_crowd_that_lags_is_dealt_with_in_parts() {
     let mut world = World::new(&Plan::with(|limits| limits.channels_per_connection = 500));
-    let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
-    let mut crowd: Vec<Client> = (0..12).map(|_| world.connect()).collect();
-    for client in &mut crowd {
-        for names in names.chunks(250) {
-            client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        }
-    }
-    world.turns(20);
-    for client in &mut crowd {
-        assert_eq!(client.objects().len(), 2);
-        client.peer.set_window(0);
-    }
+    let mut crowd = world.crowd_that_reads_nothing(12);
     let value = "1".repeat(300);
     for round in 0..20 {
         for number in 0..500 {

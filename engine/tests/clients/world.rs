@@ -185,6 +185,23 @@ impl World {
         panic!("ingest waits for a client: {:?}", self.shard.report());
     }
 
+    /// So many clients, each subscribed to `c0.trade` to `c499.trade` and told so, that read nothing from now on.
+    pub(crate) fn crowd_that_reads_nothing(&mut self, clients: usize) -> Vec<Client> {
+        let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
+        let mut crowd: Vec<Client> = (0..clients).map(|_| self.connect()).collect();
+        for client in &mut crowd {
+            for names in names.chunks(250) {
+                client.subscribe(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+        }
+        self.turns(20);
+        for client in &mut crowd {
+            assert_eq!(client.objects().len(), 2);
+            client.peer.set_window(0);
+        }
+        crowd
+    }
+
     /// A client that holds nothing, without a welcome.
     pub(crate) fn connect(&mut self) -> Client {
         let (descriptor, peer) = self.net.connect();
