@@ -74,12 +74,9 @@ impl<R: Read, D> Ingest<R, D> {
         let behind = u64::try_from(self.reader.end(tag).unwrap_or(0) - next).unwrap_or(0);
         let part = self.feed.known.part_mut(tag);
         part.mark(mark, next);
-        let standstill = part.standstill.filter(|standstill| behind > 0 && standstill.next == next);
-        part.standstill = match standstill {
-            None if behind == 0 => None,
-            None => Some(Standstill { next, since_ns: now_ns, asked_ns: None, unstable: None }),
-            Some(standstill) => Some(standstill),
-        };
+        let same = part.standstill.filter(|standstill| behind > 0 && standstill.next == next);
+        let begun = Standstill { next, since_ns: now_ns, asked_ns: None, unstable: None };
+        part.standstill = same.or_else(|| (behind > 0).then_some(begun));
         self.ask_about_standstill(tag);
         behind
     }

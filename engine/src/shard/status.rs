@@ -122,7 +122,7 @@ impl<R: Ring> Shard<R> {
         let mut told = Vec::new();
         for chunk in changed.chunk_by(|&(_, a), &(_, b)| stale(a) == stale(b)) {
             for some in chunk.chunks(NAMES_A_MESSAGE) {
-                if client.own.bytes().len() - client.torn > limit {
+                if client.own_answers() > limit {
                     break;
                 }
                 let channels: Vec<_> = some.iter().map(|&(_, at)| self.subscriptions.channel(at)).collect();
