@@ -6,8 +6,9 @@ use ring::Ring;
 
 use super::{
     Shard,
+    links::NONE,
+    owed::Missed,
     pump::{BATCH, Standing},
-    subscriptions::Missed,
 };
 use crate::catalog::Catalog;
 
@@ -74,21 +75,29 @@ impl<R: Ring> Shard<R> {
     }
 
     /// The floor passes the cursors of a blocked connection: each subscription keeps what its gap begins with. At most so
-    /// many now; how many it were.
+    /// many now; how many it were. What it owes is in order, so only those are looked at: a million subscriptions are out of
+    /// every cache.
     fn lag(&mut self, connection: u32, floor: u64, most: usize) -> usize {
-        let owing = self.subscriptions.owing(connection);
-        let passed: Vec<_> = owing.filter(|&(cursor, _)| cursor < floor).take(most).collect();
-        for &(cursor, subscription) in &passed {
+        let (mut at, mut lagged, mut oldest) = (self.subscriptions.first_owing(connection), 0, NONE);
+        while let Some((subscription, cursor)) = at {
+            if cursor >= floor || lagged == most {
+                oldest = cursor;
+                break;
+            }
+            at = self.subscriptions.next_owing(subscription);
             let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
+            lagged += 1;
         }
-        let mut lagged = passed.len();
         let untold = self.connections.at(connection).and_then(|client| client.untold);
-        if lagged < most && untold.is_some_and(|untold| lagged > 0 || untold.sequence < floor) {
+        let untold = untold.map_or(NONE, |untold| untold.sequence);
+        if lagged < most && untold != NONE && (lagged > 0 || untold < floor) {
             lagged += self.fold_gaps(connection);
+            self.stand(connection);
+        } else {
+            self.list_at(connection, oldest.min(untold));
         }
-        self.stand(connection);
         lagged
     }
 

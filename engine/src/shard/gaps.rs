@@ -166,7 +166,7 @@ impl<R: Ring> Shard<R> {
         present: u64,
         noted: impl Iterator<Item = &'n Noted>,
     ) {
-        if self.subscriptions.missed_mut(subscription).is_none() {
+        if !self.subscriptions.is_lagging(subscription) {
             let channel = self.subscriptions.channel_of(subscription);
             let missed = match self.subscriptions.cursor(subscription) {
                 NONE => self.missed_at(present, channel),
@@ -175,8 +175,8 @@ impl<R: Ring> Shard<R> {
             self.subscriptions.lag(connection, subscription, missed);
             self.metrics.lagged.add(1);
         }
-        if let Some(missed) = self.subscriptions.missed_mut(subscription) {
-            noted.for_each(|noted| missed.add(noted.gap.source, noted.gap.from));
+        for Noted { gap, .. } in noted {
+            self.subscriptions.miss(subscription, gap.source, gap.from);
         }
     }
 

@@ -23,6 +23,7 @@ mod lifecycle;
 mod links;
 mod lists;
 mod names;
+mod owed;
 mod plan;
 mod pump;
 mod run;

@@ -318,17 +318,14 @@ impl<R: Ring> Shard<R> {
 
     /// After a flush: finds the connection its line and its list.
     pub(super) fn stand(&mut self, connection: u32) {
-        self.pump.lists.remove(connection);
-        let Some(client) = self.connections.at(connection) else { return };
-        if client.phase > Phase::Closing {
-            return;
-        }
+        let Some(client) = self.connections.at(connection).filter(|client| client.phase <= Phase::Closing)
+        else {
+            return self.pump.lists.remove(connection);
+        };
         let untold = client.untold.map_or(NONE, |untold| untold.sequence);
         let oldest = self.subscriptions.settle(connection).min(untold);
-        if oldest != NONE {
-            let eighth = self.reader.entry(oldest).eighth;
-            self.pump.lists.insert(connection, eighth);
-        }
+        self.list_at(connection, oldest);
+        let Some(client) = self.connections.at(connection) else { return };
         let standing = if client.blocked {
             Standing::Blocked
         } else if oldest != NONE
@@ -346,6 +343,15 @@ impl<R: Ring> Shard<R> {
         }
         if client.own.is_empty() {
             self.own_bytes_left(connection);
+        }
+    }
+
+    /// Puts the connection into the list of the eighth in which the oldest that it owes lies; [`NONE`]: into none.
+    pub(super) fn list_at(&mut self, connection: u32, oldest: u64) {
+        if oldest == NONE {
+            self.pump.lists.remove(connection);
+        } else {
+            self.pump.lists.insert(connection, self.reader.entry(oldest).eighth);
         }
     }
 }

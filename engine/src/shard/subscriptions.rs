@@ -8,7 +8,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::links::NONE;
+use super::{
+    links::NONE,
+    owed::{Cursor, Missed},
+};
 
 /// No index: the end of a list.
 pub(crate) const NIL: u32 = u32::MAX;
@@ -16,8 +19,7 @@ pub(crate) const NIL: u32 = u32::MAX;
 /// A subscriber as its channel sees it.
 #[derive(Debug, Clone, Copy)]
 struct Member {
-    /// First sequence owed, or [`NONE`]: caught up.
-    cursor: u64,
+    cursor: Cursor,
     subscription: u32,
     connection: u32,
 }
@@ -52,53 +54,6 @@ impl Channel {
     }
 }
 
-/// What a lagged subscription missed: the first offset it was owed, by source. Mostly there is one source, which costs no
-/// list of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Missed {
-    first: Option<(u32, i64)>,
-    more: Vec<(u32, i64)>,
-}
-
-impl Missed {
-    /// It misses the source from this offset on, or from an earlier one that is known already.
-    pub(crate) fn add(&mut self, source: u32, offset: i64) {
-        if let Some((_, from)) = self.iter_mut().find(|(known, _)| *known == source) {
-            *from = offset.min(*from);
-        } else if self.first.is_none() {
-            self.first = Some((source, offset));
-        } else {
-            self.more.push((source, offset));
-        }
-    }
-
-    /// In the order of the sources: what came to its end is told of before what took its place.
-    pub(crate) fn sort(&mut self) {
-        if let Some(first) = self.first
-            && !self.more.is_empty()
-        {
-            self.more.push(first);
-            self.more.sort_unstable();
-            self.first = Some(self.more.remove(0));
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
-        self.first.iter().chain(&self.more).copied()
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u32, i64)> {
-        self.first.iter_mut().chain(&mut self.more)
-    }
-}
-
-impl FromIterator<(u32, i64)> for Missed {
-    fn from_iter<I: IntoIterator<Item = (u32, i64)>>(items: I) -> Self {
-        let mut items = items.into_iter();
-        Self { first: items.next(), more: items.collect() }
-    }
-}
-
 #[derive(Debug)]
 struct Subscription {
     channel: u32,
@@ -110,8 +65,10 @@ struct Subscription {
     /// Neighbours in the connection's list of owing ones, or of lagged ones: never in both.
     previous_owing: u32,
     next_owing: u32,
-    /// Set while lagged.
-    missed: Option<Box<Missed>>,
+    /// While it lags: the source that it misses from its cursor's offset on; [`NIL`]: it misses nothing.
+    source: u32,
+    /// While it lags: where the other sources stand that it misses; [`NIL`]: there are none.
+    others: u32,
 }
 
 const _: () = assert!(size_of::<Subscription>() == 32);
@@ -119,14 +76,15 @@ const _: () = assert!(size_of::<Subscription>() == 32);
 /// Heads of a connection's lists, kept apart from the connection so that marking stays in few cache lines.
 #[derive(Debug, Clone, Copy)]
 struct Heads {
+    /// The first and last of those that owe, in the order of what they owe: a floor looks at no more than it passes.
     owing: u32,
-    all: u32,
+    newest: u32,
     lagged: u32,
-    count: u32,
+    all: u32,
 }
 
 impl Heads {
-    const EMPTY: Self = Self { owing: NIL, all: NIL, lagged: NIL, count: 0 };
+    const EMPTY: Self = Self { owing: NIL, newest: NIL, lagged: NIL, all: NIL };
 }
 
 /// All subscriptions of a shard.
@@ -138,6 +96,13 @@ pub(crate) struct Subscriptions {
     told_stale: Vec<bool>,
     free: Vec<u32>,
     heads: Vec<Heads>,
+    /// Subscriptions by connection.
+    counts: Vec<u32>,
+    /// Further sources that lagged subscriptions miss, and which of these lists are free.
+    others: Vec<Vec<(u32, i64)>>,
+    others_free: Vec<u32>,
+    /// Of one call of [`Self::settle`], kept for its memory.
+    staying: Vec<(u64, u32)>,
     by_pair: HashMap<(u32, u32), u32, RandomState>,
     channels_in_use: usize,
 }
@@ -164,7 +129,7 @@ impl Subscriptions {
 
     /// Subscriptions of the connection.
     pub(crate) fn count(&self, connection: u32) -> usize {
-        self.heads.get(connection as usize).map_or(0, |heads| heads.count as usize)
+        self.counts.get(connection as usize).map_or(0, |count| *count as usize)
     }
 
     /// The connection's subscription to the channel.
@@ -176,17 +141,18 @@ impl Subscriptions {
     pub(crate) fn add(&mut self, connection: u32, channel: u32) {
         if connection as usize >= self.heads.len() {
             self.heads.resize(connection as usize + 1, Heads::EMPTY);
+            self.counts.resize(connection as usize + 1, 0);
         }
         let subscription = self.free.pop().unwrap_or_else(|| index(self.subscriptions.len()));
         let heads = &mut self.heads[connection as usize];
         let next = std::mem::replace(&mut heads.all, subscription);
-        heads.count += 1;
+        self.counts[connection as usize] += 1;
         if next != NIL {
             self.subscriptions[next as usize].previous = subscription;
         }
         let members = &mut self.channel_mut(channel).members;
         let member = index(members.len());
-        members.push(Member { cursor: NONE, subscription, connection });
+        members.push(Member { cursor: Cursor::CAUGHT_UP, subscription, connection });
         self.channels_in_use += usize::from(member == 0);
         let made = Subscription {
             channel,
@@ -195,7 +161,8 @@ impl Subscriptions {
             next,
             previous_owing: NIL,
             next_owing: NIL,
-            missed: None,
+            source: NIL,
+            others: NIL,
         };
         match self.subscriptions.get_mut(subscription as usize) {
             Some(free) => *free = made,
@@ -211,7 +178,7 @@ impl Subscriptions {
     /// Ends the subscription to the channel. False: it was not held.
     pub(crate) fn remove(&mut self, connection: u32, channel: u32) -> bool {
         let Some(subscription) = self.find(connection, channel) else { return false };
-        if self.owes_or_lags(subscription) {
+        if self.place(subscription).cursor != Cursor::CAUGHT_UP {
             self.unlink(connection, subscription);
         }
         let Subscription { previous, next, .. } = self.subscriptions[subscription as usize];
@@ -231,9 +198,7 @@ impl Subscriptions {
     pub(crate) fn remove_all(&mut self, connection: u32, mut on: impl FnMut(u32)) {
         let Some(heads) = self.heads.get_mut(connection as usize) else { return };
         let mut at = heads.all;
-        heads.all = NIL;
-        heads.owing = NIL;
-        heads.lagged = NIL;
+        *heads = Heads::EMPTY;
         while at != NIL {
             let Subscription { channel, next, .. } = self.subscriptions[at as usize];
             self.free_one(connection, at);
@@ -293,22 +258,21 @@ impl Subscriptions {
             return;
         }
         for member in &mut channel.members {
-            if member.cursor != NONE {
+            if member.cursor != Cursor::CAUGHT_UP {
                 continue;
             }
-            let subscription = &mut self.subscriptions[member.subscription as usize];
-            if subscription.missed.is_some() {
-                continue;
-            }
-            member.cursor = sequence;
+            member.cursor = Cursor::at(sequence);
             channel.owing += 1;
             let heads = &mut self.heads[member.connection as usize];
-            let next = std::mem::replace(&mut heads.owing, member.subscription);
-            (subscription.previous_owing, subscription.next_owing) = (NIL, next);
-            if next == NIL {
+            // Newer than all that the connection owes, so it comes last.
+            let previous = std::mem::replace(&mut heads.newest, member.subscription);
+            let subscription = &mut self.subscriptions[member.subscription as usize];
+            (subscription.previous_owing, subscription.next_owing) = (previous, NIL);
+            if previous == NIL {
+                heads.owing = member.subscription;
                 on(member.connection);
             } else {
-                self.subscriptions[next as usize].previous_owing = member.subscription;
+                self.subscriptions[previous as usize].next_owing = member.subscription;
             }
         }
     }
@@ -324,10 +288,20 @@ impl Subscriptions {
         self.list(first, |subscription| subscription.next_owing).map(|at| (self.cursor(at), at))
     }
 
+    /// The first of the connection's owing subscriptions and its cursor; [`Self::next_owing`] has the others.
+    pub(crate) fn first_owing(&self, connection: u32) -> Option<(u32, u64)> {
+        self.owing(connection).next().map(|(cursor, subscription)| (subscription, cursor))
+    }
+
+    /// The one behind an owing subscription. To be asked before that one is taken off the list.
+    pub(crate) fn next_owing(&self, subscription: u32) -> Option<(u32, u64)> {
+        let next = self.subscriptions[subscription as usize].next_owing;
+        (next != NIL).then(|| (next, self.cursor(next)))
+    }
+
     /// First sequence the subscription is owed, or [`NONE`].
     pub(crate) fn cursor(&self, subscription: u32) -> u64 {
-        let Subscription { channel, member, .. } = self.subscriptions[subscription as usize];
-        self.channels[channel as usize].members[member as usize].cursor
+        self.place(subscription).cursor.owed()
     }
 
     /// Moves an owing subscription's cursor; [`NONE`]: caught up. The owing list is mended by [`Self::settle`].
@@ -335,48 +309,65 @@ impl Subscriptions {
         let Subscription { channel, member, .. } = self.subscriptions[subscription as usize];
         let channel = &mut self.channels[channel as usize];
         let member = &mut channel.members[member as usize];
-        debug_assert_ne!(member.cursor, NONE, "only an owing subscription advances");
-        member.cursor = cursor;
+        debug_assert!(member.cursor.owes(), "only an owing subscription advances");
+        member.cursor = Cursor::at(cursor);
         channel.owing -= usize::from(cursor == NONE);
     }
 
-    /// Takes the caught-up subscriptions off the connection's owing list; gives the oldest sequence still owed.
+    /// After a flush: takes the caught-up subscriptions off the connection's owing list and puts the others in order; gives
+    /// the oldest sequence still owed.
     pub(crate) fn settle(&mut self, connection: u32) -> u64 {
-        let Some(heads) = self.heads.get(connection as usize) else { return NONE };
-        let (mut at, mut oldest) = (heads.owing, NONE);
-        while at != NIL {
-            let next = self.subscriptions[at as usize].next_owing;
-            let cursor = self.cursor(at);
-            if cursor == NONE {
-                self.unlink(connection, at);
-            }
-            oldest = oldest.min(cursor);
-            at = next;
+        if !self.owes(connection) {
+            return NONE;
         }
+        let mut staying = std::mem::take(&mut self.staying);
+        staying.clear();
+        staying.extend(self.owing(connection).filter(|(cursor, _)| *cursor != NONE));
+        staying.sort_unstable();
+        let (mut first, mut last) = (NIL, NIL);
+        for &(_, at) in &staying {
+            let subscription = &mut self.subscriptions[at as usize];
+            (subscription.previous_owing, subscription.next_owing) = (last, NIL);
+            if last == NIL {
+                first = at;
+            } else {
+                self.subscriptions[last as usize].next_owing = at;
+            }
+            last = at;
+        }
+        let heads = &mut self.heads[connection as usize];
+        (heads.owing, heads.newest) = (first, last);
+        let oldest = staying.first().map_or(NONE, |(cursor, _)| *cursor);
+        self.staying = staying;
         oldest
     }
 
     /// The oldest sequence that the connection is owed, or [`NONE`].
     pub(crate) fn oldest(&self, connection: u32) -> u64 {
-        self.owing(connection).map(|(cursor, _)| cursor).min().unwrap_or(NONE)
+        self.owing(connection).next().map_or(NONE, |(cursor, _)| cursor)
     }
 
     /// A subscription lags: it owes nothing, and keeps what it missed. Nothing of its connection is between an
     /// [`Self::advance`] and the [`Self::settle`] behind it.
     pub(crate) fn lag(&mut self, connection: u32, subscription: u32, missed: Missed) {
-        if self.cursor(subscription) != NONE {
-            self.advance(subscription, NONE);
+        let before = self.place(subscription).cursor;
+        assert!(before.missed().is_none(), "a subscription lags once");
+        if before.owes() {
             self.unlink(connection, subscription);
         }
         let next = std::mem::replace(&mut self.heads[connection as usize].lagged, subscription);
         if next != NIL {
             self.subscriptions[next as usize].previous_owing = subscription;
         }
+        let (source, offset) = missed.first.unwrap_or((NIL, 0));
+        let others = if missed.more.is_empty() { NIL } else { self.keep_others(missed.more) };
         let lagging = &mut self.subscriptions[subscription as usize];
         (lagging.previous_owing, lagging.next_owing) = (NIL, next);
-        let before = lagging.missed.replace(Box::new(missed));
-        assert!(before.is_none(), "a subscription lags once");
-        self.channels[lagging.channel as usize].lagging += 1;
+        (lagging.source, lagging.others) = (source, others);
+        let channel = &mut self.channels[lagging.channel as usize];
+        channel.members[lagging.member as usize].cursor = Cursor::lagged(offset);
+        channel.owing -= usize::from(before.owes());
+        channel.lagging += 1;
     }
 
     /// Some subscription of the connection lags.
@@ -387,30 +378,80 @@ impl Subscriptions {
     /// One of the connection's lagged subscriptions is caught up from now on: its channel, and what it missed.
     pub(crate) fn recover(&mut self, connection: u32) -> Option<(u32, Missed)> {
         let lagged = self.heads.get(connection as usize)?.lagged;
-        let missed = self.subscriptions.get_mut(lagged as usize)?.missed.take()?;
+        let missed = self.missed(lagged)?;
         self.unlink(connection, lagged);
-        let channel = self.channel_of(lagged);
-        self.channels[channel as usize].lagging -= 1;
-        Some((channel, *missed))
+        self.drop_others(lagged);
+        let Subscription { channel, member, .. } = self.subscriptions[lagged as usize];
+        let of = &mut self.channels[channel as usize];
+        of.members[member as usize].cursor = Cursor::CAUGHT_UP;
+        of.lagging -= 1;
+        Some((channel, missed))
     }
 
     /// What a lagged subscription missed.
-    pub(crate) fn missed_mut(&mut self, subscription: u32) -> Option<&mut Missed> {
-        self.subscriptions[subscription as usize].missed.as_deref_mut()
+    fn missed(&self, subscription: u32) -> Option<Missed> {
+        let &Subscription { source, others, .. } = self.subscriptions.get(subscription as usize)?;
+        let offset = self.place(subscription).cursor.missed()?;
+        let first = (source != NIL).then_some((source, offset));
+        let more = self.others.get(others as usize).cloned().unwrap_or_default();
+        Some(Missed { first, more })
+    }
+
+    /// The subscription lags.
+    pub(crate) fn is_lagging(&self, subscription: u32) -> bool {
+        self.place(subscription).cursor.missed().is_some()
+    }
+
+    /// A lagged subscription misses the source from this offset on as well, if it does not from an earlier one.
+    pub(crate) fn miss(&mut self, subscription: u32, source: u32, offset: i64) {
+        let Some(mut missed) = self.missed(subscription) else { return };
+        missed.add(source, offset);
+        self.drop_others(subscription);
+        let (source, offset) = missed.first.unwrap_or((NIL, 0));
+        let others = if missed.more.is_empty() { NIL } else { self.keep_others(missed.more) };
+        let lagging = &mut self.subscriptions[subscription as usize];
+        (lagging.source, lagging.others) = (source, others);
+        let member = &mut self.channels[lagging.channel as usize].members[lagging.member as usize];
+        member.cursor = Cursor::lagged(offset);
     }
 
     /// The channel got an entry of a source not seen before, or not for long: whoever lags there misses it from this offset on.
     pub(crate) fn new_source(&mut self, channel: u32, source: u32, offset: i64) {
-        let Some(channel) = self.channels.get(channel as usize).filter(|channel| channel.lagging > 0) else {
-            return;
-        };
-        for member in &channel.members {
-            if let Some(missed) = &mut self.subscriptions[member.subscription as usize].missed
-                && missed.iter().all(|(known, _)| known != source)
-            {
-                missed.add(source, offset);
+        let of = self.channels.get(channel as usize).filter(|channel| channel.lagging > 0);
+        for place in 0..of.map_or(0, |of| of.members.len()) {
+            let Member { cursor, subscription, .. } = self.channels[channel as usize].members[place];
+            if cursor.missed().is_none() {
+                continue;
+            }
+            let Subscription { source: first, others, .. } = self.subscriptions[subscription as usize];
+            let others = self.others.get(others as usize).map_or(&[][..], Vec::as_slice);
+            if first != source && others.iter().all(|(known, _)| *known != source) {
+                self.miss(subscription, source, offset);
             }
         }
+    }
+
+    fn keep_others(&mut self, others: Vec<(u32, i64)>) -> u32 {
+        if let Some(free) = self.others_free.pop() {
+            self.others[free as usize] = others;
+            return free;
+        }
+        self.others.push(others);
+        index(self.others.len() - 1)
+    }
+
+    fn drop_others(&mut self, subscription: u32) {
+        let others = std::mem::replace(&mut self.subscriptions[subscription as usize].others, NIL);
+        if others != NIL {
+            self.others[others as usize] = Vec::new();
+            self.others_free.push(others);
+        }
+    }
+
+    /// Where the subscription stands in its channel.
+    fn place(&self, subscription: u32) -> &Member {
+        let Subscription { channel, member, .. } = self.subscriptions[subscription as usize];
+        &self.channels[channel as usize].members[member as usize]
     }
 
     /// Channel of a subscription.
@@ -421,11 +462,6 @@ impl Subscriptions {
     /// Channels with at least one subscriber.
     pub(crate) fn channels_in_use(&self) -> usize {
         self.channels_in_use
-    }
-
-    /// It stands in one of the two lists.
-    fn owes_or_lags(&self, subscription: u32) -> bool {
-        self.cursor(subscription) != NONE || self.subscriptions[subscription as usize].missed.is_some()
     }
 
     /// Takes the subscription off the list of owing or of lagged ones that it stands in.
@@ -441,24 +477,26 @@ impl Subscriptions {
         }
         if next_owing != NIL {
             self.subscriptions[next_owing as usize].previous_owing = previous_owing;
+        } else if self.heads[connection as usize].newest == subscription {
+            self.heads[connection as usize].newest = previous_owing;
         }
     }
 
     /// Takes the subscription out of its channel and frees it; the connection's lists are the caller's.
     fn free_one(&mut self, connection: u32, subscription: u32) {
+        self.drop_others(subscription);
         let freed = &mut self.subscriptions[subscription as usize];
         let (channel, member) = (freed.channel, std::mem::replace(&mut freed.member, NIL));
-        let lagged = freed.missed.take().is_some();
         let members = &mut self.channels[channel as usize];
         let gone = members.members.swap_remove(member as usize);
-        members.owing -= usize::from(gone.cursor != NONE);
-        members.lagging -= usize::from(lagged);
+        members.owing -= usize::from(gone.cursor.owes());
+        members.lagging -= usize::from(gone.cursor.missed().is_some());
         self.channels_in_use -= usize::from(members.members.is_empty());
         if let Some(moved) = members.members.get(member as usize) {
             self.subscriptions[moved.subscription as usize].member = member;
         }
         self.by_pair.remove(&(connection, channel));
-        self.heads[connection as usize].count -= 1;
+        self.counts[connection as usize] -= 1;
         self.free.push(subscription);
     }
 
@@ -477,150 +515,4 @@ fn index(length: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// What a subscription is owed, as naively as can be.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Owed {
-        Nothing,
-        From(u64),
-        Lagged,
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Add(u32, u32),
-        Remove(u32, u32),
-        RemoveAll(u32),
-        Mark(u32),
-        /// Advances the connection's owing subscriptions: to caught up where the bit is set.
-        Flush(u32, u8),
-        Lag(u32),
-        Recover(u32),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let (connection, channel) = (0..6u32, 0..5u32);
-        prop_oneof![
-            4 => (connection.clone(), channel.clone()).prop_map(|(a, b)| Step::Add(a, b)),
-            2 => (connection.clone(), channel.clone()).prop_map(|(a, b)| Step::Remove(a, b)),
-            1 => connection.clone().prop_map(Step::RemoveAll),
-            4 => channel.prop_map(Step::Mark),
-            4 => (connection.clone(), any::<u8>()).prop_map(|(a, b)| Step::Flush(a, b)),
-            1 => connection.clone().prop_map(Step::Lag),
-            1 => connection.prop_map(Step::Recover),
-        ]
-    }
-
-    fn check(real: &mut Subscriptions, model: &BTreeMap<(u32, u32), Owed>) {
-        assert_eq!(real.len(), model.len());
-        let in_use: BTreeSet<u32> = model.keys().map(|&(_, channel)| channel).collect();
-        assert_eq!(real.channels_in_use(), in_use.len());
-        for connection in 0..6 {
-            let of_it = || model.iter().filter(|((holder, _), _)| *holder == connection);
-            let held: BTreeSet<u32> = real.held(connection).collect();
-            assert_eq!(held, of_it().map(|((_, channel), _)| *channel).collect());
-            assert_eq!(real.count(connection), held.len());
-            let oldest = of_it()
-                .filter_map(|(_, owed)| if let Owed::From(at) = owed { Some(*at) } else { None })
-                .min();
-            assert_eq!(real.settle(connection), oldest.unwrap_or(NONE));
-            assert_eq!(real.owes(connection), oldest.is_some());
-            assert_eq!(real.lags(connection), of_it().any(|(_, owed)| *owed == Owed::Lagged));
-            let owing: BTreeMap<u32, u64> =
-                real.owing(connection).map(|(cursor, at)| (real.channel_of(at), cursor)).collect();
-            let expected: BTreeMap<u32, u64> = of_it()
-                .filter_map(
-                    |((_, channel), owed)| {
-                        if let Owed::From(at) = owed { Some((*channel, *at)) } else { None }
-                    },
-                )
-                .collect();
-            assert_eq!(owing, expected);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_a_naive_map(steps in prop::collection::vec(step(), 1..120)) {
-            let mut real = Subscriptions::default();
-            let mut model: BTreeMap<(u32, u32), Owed> = BTreeMap::new();
-            for (sequence, step) in (0u64..).zip(steps) {
-                match step {
-                    Step::Add(connection, channel) => {
-                        if real.find(connection, channel).is_none() {
-                            real.add(connection, channel);
-                            prop_assert!(model.insert((connection, channel), Owed::Nothing).is_none());
-                        }
-                    }
-                    Step::Remove(connection, channel) => {
-                        let was = model.remove(&(connection, channel)).is_some();
-                        prop_assert_eq!(real.remove(connection, channel), was);
-                    }
-                    Step::RemoveAll(connection) => {
-                        let mut left = BTreeSet::new();
-                        real.remove_all(connection, |channel| assert!(left.insert(channel)));
-                        let expected = model.keys().filter(|key| key.0 == connection).map(|key| key.1).collect();
-                        prop_assert_eq!(left, expected);
-                        model.retain(|key, _| key.0 != connection);
-                    }
-                    Step::Mark(channel) => {
-                        let owed = |model: &BTreeMap<(u32, u32), Owed>| -> BTreeSet<u32> {
-                            model.iter().filter(|(_, o)| matches!(o, Owed::From(_))).map(|(key, _)| key.0).collect()
-                        };
-                        let before = owed(&model);
-                        for (key, owed) in &mut model {
-                            if key.1 == channel && *owed == Owed::Nothing {
-                                *owed = Owed::From(sequence);
-                            }
-                        }
-                        let mut newly = BTreeSet::new();
-                        if real.touch(channel) {
-                            prop_assert!(!real.touch(channel), "marked once");
-                            real.mark(channel, sequence, |connection| assert!(newly.insert(connection)));
-                        }
-                        prop_assert_eq!(newly, owed(&model).difference(&before).copied().collect::<BTreeSet<_>>());
-                    }
-                    Step::Flush(connection, bits) => {
-                        let owing: Vec<_> = real.owing(connection).collect();
-                        for (nth, (_, at)) in owing.into_iter().enumerate() {
-                            let caught_up = bits >> (nth % 8) & 1 == 1;
-                            let channel = real.channel_of(at);
-                            real.advance(at, if caught_up { NONE } else { sequence });
-                            let owed = if caught_up { Owed::Nothing } else { Owed::From(sequence) };
-                            model.insert((connection, channel), owed);
-                        }
-                    }
-                    Step::Lag(connection) => {
-                        let first = real.owing(connection).next();
-                        if let Some((_, at)) = first {
-                            let channel = real.channel_of(at);
-                            real.lag(connection, at, Missed::from_iter([(0, 1)]));
-                            model.insert((connection, channel), Owed::Lagged);
-                        }
-                    }
-                    Step::Recover(connection) => {
-                        let mut recovered = BTreeSet::new();
-                        while let Some((channel, missed)) = real.recover(connection) {
-                            prop_assert_eq!(missed.iter().collect::<Vec<_>>(), [(0, 1)]);
-                            prop_assert!(recovered.insert(channel));
-                        }
-                        for (key, owed) in &mut model {
-                            if key.0 == connection && *owed == Owed::Lagged {
-                                prop_assert!(recovered.remove(&key.1));
-                                *owed = Owed::Nothing;
-                            }
-                        }
-                        prop_assert!(recovered.is_empty());
-                    }
-                }
-                check(&mut real, &model);
-            }
-        }
-    }
-}
+mod tests;
