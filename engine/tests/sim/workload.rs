@@ -8,7 +8,7 @@ use ring::fake::Disturbances;
 
 use crate::{
     client::{Client, End, Reading},
-    hostile::assault,
+    hostile::{CROWD, assault},
     kafka::{Options, cluster::key},
     oracle::{Asked, Wrong},
     ordeal::some_ordeal,
@@ -36,7 +36,7 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
     let plan_is_crowded = rng.chance(100);
     let mut plan = plan(&mut rng);
     if plan_is_crowded {
-        plan.capacity += 40;
+        plan.capacity += CROWD;
         plan.limits.channels_per_connection = 100;
         plan.limits.empty_channels = 1_000_000;
         plan.limits.client_bytes_per_shard = *rng.pick(&[256 << 10, 1 << 20]);
