@@ -17,6 +17,8 @@ use crate::{
 };
 
 pub(crate) const CLIENTS: u32 = 1_000;
+/// An interval with a latency above is told of by itself.
+const SLOW_MS: f64 = 500.0;
 
 /// A run that goes on while an attack is made.
 pub(crate) struct Run(JoinHandle<Result<Report, perf::Error>>);
@@ -83,6 +85,12 @@ impl Run {
             latency.max_ms,
             latency.count
         );
+        for point in report.series.clients.iter().filter(|point| point.max_ms >= SLOW_MS) {
+            eprintln!(
+                "   {during}: due in the interval from {:.0} s on: p50 {:.1} ms, max {:.1} ms",
+                point.at_s, point.p50_ms, point.max_ms
+            );
+        }
         at(99.0)
     }
 }
