@@ -2,7 +2,7 @@
 
 use ring::{EnterError, Held, Ring, Wait};
 
-use super::{Idle, Setup, Shard};
+use super::{Idle, Setup, Shard, connection::Phase};
 use crate::clock::Now;
 
 /// Longest time that a busy shard's CPU time stays untold.
@@ -17,6 +17,8 @@ pub struct Report {
     pub connections: usize,
     /// Subscriptions.
     pub subscriptions: usize,
+    /// Those of them whose connections are closing: at no time may there be one.
+    pub left_behind: usize,
     /// Torn bytes.
     pub torn_bytes: usize,
     /// Bytes that clients make it hold, torn ones apart.
@@ -73,10 +75,12 @@ impl<R: Ring> Shard<R> {
     /// What the shard holds.
     #[must_use]
     pub fn report(&self) -> Report {
+        let closing = self.connections.iter().filter(|client| client.phase != Phase::Open);
         Report {
             ring: self.ring.held(),
             connections: self.connections.len(),
             subscriptions: self.subscriptions.len(),
+            left_behind: closing.map(|client| self.subscriptions.count(client.key.index())).sum(),
             torn_bytes: self.torn_bytes,
             client_bytes: self.client_bytes,
             own_bytes: self.connections.iter().map(|client| client.own.len()).sum(),

@@ -409,7 +409,8 @@ impl World {
             let torn_max = self.plan.limits.torn_bytes_per_shard;
             // What a client asked in one buffer is answered before it is read no more.
             let own_max = self.plan.limits.own_bytes + OWN_BURST_BYTES;
-            if report.torn_bytes > torn_max
+            if report.left_behind > 0
+                || report.torn_bytes > torn_max
                 || report.client_bytes > self.plan.limits.client_bytes_per_shard
                 || report.own_bytes > report.torn_bytes + report.connections * own_max
             {
