@@ -74,7 +74,7 @@ fn a_real_broker_is_used_refused_lost_and_found() {
 fn a_missing_topic_is_named_and_picked_up(kafka: &Kafka) {
     let mut server =
         Server::start(uringcast(&["--route", "later={key}"]).args(["--brokers", &kafka.env["BROKERS"]]));
-    // The door opens a moment after /health calls it ready.
+    // The listener accepts a moment after /health calls it ready.
     server.wait_for("ready");
     let health = wait_for_health(&server, "\"degraded\"");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");

@@ -1,7 +1,8 @@
-//! What the numbers in index entries stand for: sources (a partition of one life of a topic) and topics.
+//! What the numbers in index entries stand for: sources (a partition of one incarnation of a topic) and topics.
 //!
-//! Ingest stores a new catalog before it publishes the first entry that needs it; shards load it when they build acks and
-//! notices. A topic that is re-created gets a new [`Topic`] with new sources, so a position never mixes two lives.
+//! Ingest stores a new catalog before it publishes the first entry that needs it; shards load it when they build acks
+//! and notices. A topic that is re-created gets a new [`Topic`] with new sources, so a position never mixes two
+//! incarnations.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub enum Start {
     Unresolved,
 }
 
-/// One partition of one life of a topic.
+/// One partition of one incarnation of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Its topic.
@@ -33,15 +34,16 @@ pub struct Source {
     pub partition: u32,
     /// It is read from its beginning.
     pub from_start: bool,
-    /// The source whose place it took, where the partition's log was cut.
+    /// The source whose place it took, where the partition's log was truncated.
     pub replaces: Option<SourceNumber>,
-    /// The end it came to, if its log was cut.
-    pub cut: Option<Cut>,
+    /// The end it came to, if its log was truncated.
+    pub truncation: Option<Truncation>,
 }
 
-/// A partition's log was cut (an unclean election): what came from there on is void, and other records take the offsets.
+/// A partition's log was truncated (an unclean election): what came from there on is void, and other records take the
+/// offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncation {
     /// The first void offset.
     pub at: i64,
     /// The last one, included.
@@ -50,16 +52,16 @@ pub struct Cut {
     pub by: SourceNumber,
 }
 
-/// One life of a topic, from its creation to its deletion.
+/// One incarnation of a topic, from its creation to its deletion.
 #[derive(Debug, Clone)]
 pub struct Topic {
     /// Name in Kafka.
     pub name: Arc<str>,
-    /// Identity of this life.
+    /// Identity of this incarnation.
     pub epoch: Epoch,
     /// Its sources, by partition.
     pub sources: Vec<SourceNumber>,
-    /// A later life has taken its place.
+    /// A later incarnation has taken its place.
     pub retired: bool,
 }
 
@@ -76,7 +78,7 @@ pub struct Catalog {
 pub type SharedCatalog = Arc<ArcSwap<Catalog>>;
 
 impl Catalog {
-    /// The present life of the topic of this name.
+    /// The present incarnation of the topic of this name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<(TopicNumber, &Topic)> {
         (0..).zip(&self.topics).filter(|(_, topic)| !topic.retired && &*topic.name == name).last()
@@ -99,7 +101,7 @@ impl Catalog {
         Vector { epoch: topic.epoch, next: next.collect() }
     }
 
-    /// The source is of a life that another one has taken the place of.
+    /// The source is of an incarnation that another one has taken the place of.
     #[must_use]
     pub fn is_retired(&self, source: SourceNumber) -> bool {
         self.topics[self.sources[source as usize].topic as usize].retired
@@ -107,8 +109,8 @@ impl Catalog {
 
     /// The end of a source that came to one before these next offsets: whoever is there has been told of it.
     #[must_use]
-    pub fn cut_before(&self, source: SourceNumber, next_offsets: &[i64]) -> Option<Cut> {
-        self.sources[source as usize].cut.filter(|cut| known(cut.by, next_offsets) >= 0)
+    pub fn truncation_before(&self, source: SourceNumber, next_offsets: &[i64]) -> Option<Truncation> {
+        self.sources[source as usize].truncation.filter(|truncation| known(truncation.by, next_offsets) >= 0)
     }
 
     /// The next offset of a source; before it began, that of the source whose place it took.

@@ -148,12 +148,12 @@ pub struct Limits {
     pub failed_requests_per_minute: u32,
     /// Bytes of a record's value.
     pub record_value_bytes: usize,
-    /// Own bytes (answers, notices, torn rests) above which a client is not read.
-    pub own_bytes: usize,
-    /// Torn bytes a shard holds.
-    pub torn_bytes_per_shard: usize,
-    /// Bytes that clients make a shard hold, torn ones apart: what they sent and is not worked off, requests that wait,
-    /// answers they do not take.
+    /// Control output (answers, notices) of a client that it has not taken, above which it is not read.
+    pub control_output_bytes: usize,
+    /// Bytes of partial frames a shard holds.
+    pub partial_frame_bytes_per_shard: usize,
+    /// Bytes that clients make a shard hold, partial frames apart: what they sent and is not worked off, requests that
+    /// wait, answers they do not take.
     pub client_bytes_per_shard: usize,
     /// Bytes of large frames outside the slab.
     pub large_frame_bytes: usize,
@@ -201,8 +201,8 @@ impl Default for Limits {
             requests_per_second: 200,
             failed_requests_per_minute: 100,
             record_value_bytes: 1024 * 1024,
-            own_bytes: 4 * 1024,
-            torn_bytes_per_shard: 64 * 1024 * 1024,
+            control_output_bytes: 4 * 1024,
+            partial_frame_bytes_per_shard: 64 * 1024 * 1024,
             client_bytes_per_shard: 24 * 1024 * 1024,
             large_frame_bytes: 256 * 1024 * 1024,
             empty_channels: 1_000_000,

@@ -118,7 +118,7 @@ impl Health {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Clients are let in: whoever sees it finds the door open.
+    /// Clients are accepted: whoever sees it can connect.
     pub fn set_open(&self) {
         self.open.store(true, Ordering::Release);
     }
@@ -198,7 +198,7 @@ mod tests {
         let health = Health::new();
         assert!(!health.is_ready() && !health.snapshot().is_degraded());
         health.set_ready();
-        assert!(health.is_ready() && !health.snapshot().ready, "the door is still shut");
+        assert!(health.is_ready() && !health.snapshot().ready, "nobody is accepted yet");
         health.set_open();
         health.set(&Reason::BrokersUnreachable, "connection refused");
         let snapshot = health.snapshot();

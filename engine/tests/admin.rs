@@ -22,12 +22,12 @@ use engine::{
     clock::Now,
     config::{Oversized, Route},
     health::{Health, Reason},
-    mail::{
+    inbox::{
         KeyFacts, Newest, PartitionFacts, PartitionState, Reservation, ShardFacts, ShardLink, ToIngest,
         ToShard, TopicFacts,
     },
     metrics::ShardMetrics,
-    slab::Bell,
+    slab::Waker,
 };
 use proto::{
     channel::Template,
@@ -82,7 +82,7 @@ fn view() -> View {
         let (inbox, _) = flume::bounded(1);
         ShardLink::<OwnedFd> {
             inbox,
-            bell: Arc::new(Bell::unset()),
+            waker: Arc::new(Waker::unset()),
             load: Arc::new(AtomicUsize::new(0)),
             capacity,
         }
@@ -96,7 +96,7 @@ fn view() -> View {
         routes: [route("{key}.trade"), route("p{partition}")].into(),
         catalog: catalog(),
         to_ingest: flume::bounded(1).0,
-        ingest_bell: Arc::new(Bell::unset()),
+        ingest_waker: Arc::new(Waker::unset()),
         started_unix_ms: 1_700_000_000_000,
     }
 }
@@ -139,7 +139,7 @@ fn catalog() -> SharedCatalog {
     let epoch = Epoch::of("cluster", b"trades");
     let topic = Topic { name: "trades".into(), epoch, sources: (0..12).collect(), retired: false };
     let sources = (0..12)
-        .map(|partition| Source { topic: 0, partition, from_start: false, replaces: None, cut: None })
+        .map(|partition| Source { topic: 0, partition, from_start: false, replaces: None, truncation: None })
         .collect();
     Arc::new(ArcSwap::from_pointee(Catalog { sources, topics: vec![topic] }))
 }
@@ -157,21 +157,22 @@ fn route(template: &str) -> Route {
 /// The view, and the inboxes of its shards and of ingest.
 fn open_view() -> (View, Vec<flume::Receiver<ToShard<OwnedFd>>>, flume::Receiver<ToIngest>) {
     let mut view = view();
-    let (letters, inboxes): (Vec<_>, Vec<_>) = (0..2).map(|_| flume::bounded(1)).unzip();
-    let link = |inbox| ShardLink { inbox, bell: Arc::new(Bell::unset()), load: Arc::default(), capacity: 1 };
-    view.links = letters.into_iter().map(link).collect();
-    let (to_ingest, questions) = flume::bounded(1);
+    let (senders, inboxes): (Vec<_>, Vec<_>) = (0..2).map(|_| flume::bounded(1)).unzip();
+    let link =
+        |inbox| ShardLink { inbox, waker: Arc::new(Waker::unset()), load: Arc::default(), capacity: 1 };
+    view.links = senders.into_iter().map(link).collect();
+    let (to_ingest, lookups) = flume::bounded(1);
     view.to_ingest = to_ingest;
     view.health.set_open();
-    (view, inboxes, questions)
+    (view, inboxes, lookups)
 }
 
 #[test]
 fn an_explanation_joins_what_ingest_and_shards_answer() {
-    let (view, inboxes, questions) = open_view();
+    let (view, inboxes, lookups) = open_view();
     let admin = Admin::show(view);
     let others = std::thread::spawn(move || {
-        let ToIngest::Explain(asked) = questions.recv().unwrap() else { panic!("asked something else") };
+        let ToIngest::Explain(asked) = lookups.recv().unwrap() else { panic!("asked something else") };
         assert_eq!(&*asked.topic, "trades");
         // By murmur2, then by CRC-32.
         let names: Vec<&str> = asked.channels.iter().map(|name| &**name).collect();
@@ -225,7 +226,7 @@ fn keys() -> Vec<KeyFacts> {
 
 #[test]
 fn keys_really_read_are_told_for_a_key_that_nobody_produced() {
-    let (view, inboxes, questions) = open_view();
+    let (view, inboxes, lookups) = open_view();
     view.ingest.topics.begin(&["orders".into(), "trades".into()]);
     let of_topic = view.ingest.topics.of("trades").unwrap();
     of_topic.bad_key.add(2);
@@ -234,13 +235,13 @@ fn keys_really_read_are_told_for_a_key_that_nobody_produced() {
     drop(inboxes);
     let admin = Admin::show(view);
     let answer = |key: &str, messages: &'static [&str]| {
-        let questions = questions.clone();
+        let lookups = lookups.clone();
         let newest = || {
             let position = Position { epoch: Epoch::of("cluster", b"trades"), partition: 3, offset: 7 };
             Newest { topic: "trades".into(), position, ts_ms: 5, ingest_ns: 0 }
         };
         let ingest = std::thread::spawn(move || {
-            let ToIngest::Explain(asked) = questions.recv().unwrap() else { panic!("asked something else") };
+            let ToIngest::Explain(asked) = lookups.recv().unwrap() else { panic!("asked something else") };
             let newest = |name: &Arc<str>| messages.contains(&&**name).then(newest);
             let newest = asked.channels.iter().map(newest).collect();
             asked.reply.send(TopicFacts { newest, keys: keys(), ..TopicFacts::default() }).unwrap();
@@ -316,7 +317,7 @@ fn a_record_that_no_route_takes_is_told_why() {
 
 #[test]
 fn who_does_not_answer_is_not_waited_for_long() {
-    let (view, inboxes, questions) = open_view();
+    let (view, inboxes, lookups) = open_view();
     let admin = Admin::show(view);
     let began = Now::read().mono_ms();
     let explained: Explanation = serde_json::from_str(&admin.get("/explain?topic=trades&key=a").2).unwrap();
@@ -324,7 +325,7 @@ fn who_does_not_answer_is_not_waited_for_long() {
     assert!((1_900..4_000).contains(&took), "{took} ms");
     assert_eq!((explained.silent_shards, explained.ingest_answers), (vec![0, 1], false));
     // Their inboxes are full now, which is no reason to wait.
-    assert!(questions.is_full() && inboxes.iter().all(flume::Receiver::is_full));
+    assert!(lookups.is_full() && inboxes.iter().all(flume::Receiver::is_full));
     let began = Now::read().mono_ms();
     let (status, _, _) = admin.get("/explain?topic=trades&key=a");
     let took = Now::read().mono_ms() - began;

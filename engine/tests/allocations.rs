@@ -12,11 +12,11 @@ use engine::{
     catalog::{SharedCatalog, Start},
     clock::Now,
     config::{Keepalive, Limits, Route, Service},
+    inbox::{Handover, Reservation, ToShard},
     ingest::{Bus, Record, Taken},
-    mail::{Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Bell, Sizes, slab},
+    slab::{Sizes, Waker, slab},
 };
 use proto::{
     channel::Template,
@@ -54,15 +54,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let (writer, mut readers) = slab(SIZES, 1);
-        let (inbox, letters) = flume::bounded(SUBSCRIBERS);
-        let (to_ingest, questions) = flume::bounded(16);
-        let bell = Arc::new(Bell::unset());
+        let (inbox, receiver) = flume::bounded(SUBSCRIBERS);
+        let (to_ingest, lookups) = flume::bounded(16);
+        let waker = Arc::new(Waker::unset());
         let catalog = SharedCatalog::default();
         let setup = Setup {
             index: 0,
             reader: readers.pop().unwrap(),
-            inbox: letters,
-            bell: Arc::clone(&bell),
+            inbox: receiver,
+            waker: Arc::clone(&waker),
             load: Arc::default(),
             ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
             catalog: Arc::clone(&catalog),
@@ -82,9 +82,9 @@ impl World {
         let ring = KernelRing::new(&ring::Setup { descriptors: 512, ..ring::Setup::default() }).unwrap();
         let shard = Shard::new(setup, ring, Now::read());
         let route = Route::new("t", Template::parse("{key}").unwrap());
-        let links = vec![(inbox.clone(), bell)];
+        let links = vec![(inbox.clone(), waker)];
         let shown = Arc::<IngestMetrics>::default();
-        let mut bus = Bus::new(writer, &[route], &Limits::default(), links, questions, catalog, shown);
+        let mut bus = Bus::new(writer, &[route], &Limits::default(), links, lookups, catalog, shown);
         let topic = bus.add_topic("t", Epoch::of("cluster", b"t"));
         assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
         Self { shard, bus, metrics, inbox, load, peers: Vec::new(), next: 0 }
@@ -103,7 +103,7 @@ impl World {
             self.peers.push(peer);
         }
         while self.metrics.subscriptions.get() < 2 * SUBSCRIBERS as u64 {
-            self.bus.answer_questions();
+            self.bus.answer_lookups();
             self.shard.tick(Now::read, Wait::No).unwrap();
         }
         self.read_all();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use engine::{
     clock::Now,
     config::{From, SlabSizes},
-    mail::DataState,
+    inbox::DataState,
 };
 use kafka::NewRecord;
 use local::{Kafka, LONG};
@@ -43,7 +43,7 @@ fn a_topic_made_anew_is_a_reset_and_read_from_its_beginning() {
     feed.send("anew", 0, "k", 100, 5);
     node.until("5 more messages", |node| node.messages() >= 18);
     let epoch = |from: usize| node.seen[from].epoch.clone();
-    assert_ne!(epoch(0), epoch(17), "positions of both lives cannot be mixed");
+    assert_ne!(epoch(0), epoch(17), "positions of both incarnations cannot be mixed");
     let gaps = node.gaps();
     let short: Vec<_> =
         gaps.iter().map(|gap| (gap.kind.as_str(), gap.channel.as_str(), gap.partition, gap.offset)).collect();

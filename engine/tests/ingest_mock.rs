@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::{
     config::{From, Limits, Oversized, SlabSizes},
-    mail::DataState,
+    inbox::DataState,
 };
 use kafka::{MockCluster, NewRecord};
 use node::{Feed, Node, Options, route};
@@ -120,7 +120,7 @@ fn an_outage_is_told_and_nothing_is_lost_or_doubled() {
     assert_eq!(node.reasons(), ["brokers_unreachable"]);
     assert!(node.health.is_ready(), "degraded, but serving what it has");
     assert_eq!((node.metrics.broker_up.get(), node.metrics.broker_losses.get()), (0, 1));
-    // Questions are answered as ever, for as long as the watcher's questions take.
+    // Lookups are answered as ever, for as long as the watcher's lookups take.
     let mut slowest = Duration::ZERO;
     for n in 0..100 {
         let (answer, spent) = node.hold(0, &format!("c{n}"));
@@ -205,7 +205,7 @@ fn a_shard_that_stands_still_stops_ingest_and_nothing_else() {
     assert!(text.contains("shard 1"), "{text}");
     assert!(node.metrics.waits.get() >= 1 && node.metrics.waiting_ms.get() >= 1_000);
     for shard in [0, 1] {
-        let (answer, spent) = node.hold(shard, "question");
+        let (answer, spent) = node.hold(shard, "lookup");
         answer.outcome.unwrap();
         assert!(spent < Duration::from_millis(200), "{spent:?}");
     }

@@ -286,7 +286,7 @@ fn what_cannot_start_names_why() {
     assert!(matches!(&error, Error::Kernel(text) if said(text)), "{error}");
 }
 
-/// Whoever waits for /health, a balancer for one, then finds the door open.
+/// Whoever waits for /health, a balancer for one, can then connect.
 #[test]
 fn clients_are_let_in_once_health_says_ready() {
     for _ in 0..3 {

@@ -34,7 +34,7 @@ const AFTER: usize = 1_500;
 const VALUE_BYTES: usize = 1_000;
 /// Of the kernel's memory for each of them. Without TCP_NOTSENT_LOWAT it is about four megabytes.
 const KERNEL_BYTES_EACH: u64 = 160 << 10;
-/// Of the process's: a torn frame of a good kilobyte, the connection, its subscription.
+/// Of the process's: a partial frame of a good kilobyte, the connection, its subscription.
 const PROCESS_BYTES_EACH: u64 = 16 << 10;
 
 fn config(kafka: kafka::Settings) -> Config {

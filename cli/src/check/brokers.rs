@@ -45,7 +45,7 @@ pub(super) struct Facts {
     pub(super) topics: Vec<TopicFact>,
 }
 
-/// Asks the brokers; each question waits up to `wait`.
+/// Asks the brokers; each request waits up to `wait`.
 ///
 /// # Errors
 /// A property that librdkafka refuses.

@@ -230,8 +230,8 @@ fn needed(config: &Config) -> (u64, u64) {
         + connections * CONNECTION_BYTES
         + CONSUMER_BYTES;
     let bounds = limits.large_frame_bytes as u64
-        + shards * (limits.torn_bytes_per_shard + limits.client_bytes_per_shard) as u64
-        + connections * (limits.own_bytes as u64 + KERNEL_BYTES_EACH);
+        + shards * (limits.partial_frame_bytes_per_shard + limits.client_bytes_per_shard) as u64
+        + connections * (limits.control_output_bytes as u64 + KERNEL_BYTES_EACH);
     (taken, bounds)
 }
 

@@ -69,7 +69,7 @@ fn tell(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).context("standard output")
 }
 
-/// The question, as `engine::admin::explain::Asked` reads it.
+/// The query, as `engine::admin::explain::Asked` reads it.
 fn path(args: &Args) -> String {
     let encoded = |bytes: &[u8]| percent_encode(bytes, NON_ALPHANUMERIC).to_string();
     let mut path = format!("/explain?topic={}", encoded(args.topic.as_bytes()));

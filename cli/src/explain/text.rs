@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use engine::{
     admin::explain::{ChannelBody, ExpectedBody, Explanation, KeyBody, PartitionBody, RouteBody},
-    mail::PartitionState,
+    inbox::PartitionState,
 };
 
 /// The whole.

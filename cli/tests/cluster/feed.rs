@@ -15,7 +15,7 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// For one topic. A topic's next life wants another: this one may think of the old for a while.
+    /// For one topic. A topic's next incarnation wants another: this one may think of the old for a while.
     pub(crate) fn new(settings: &Settings, topic: &str) -> Self {
         let producer =
             Producer::new(settings, &ProducerOptions { linger_ms: 0, ..ProducerOptions::default() });
@@ -23,11 +23,11 @@ impl Feed {
         Self { producer, topic: topic.to_owned(), target: OnceCell::new() }
     }
 
-    /// Queues `{"life": life, "n": n}` for each number, with this key.
-    pub(crate) fn queue(&self, partition: u32, key: &str, life: u32, numbers: std::ops::Range<i64>) {
+    /// Queues `{"incarnation": incarnation, "n": n}` for each number, with this key.
+    pub(crate) fn queue(&self, partition: u32, key: &str, incarnation: u32, numbers: std::ops::Range<i64>) {
         let target = self.target.get_or_init(|| self.producer.target(&self.topic).unwrap());
         for n in numbers {
-            let value = json!({"life": life, "n": n}).to_string();
+            let value = json!({"incarnation": incarnation, "n": n}).to_string();
             let record = NewRecord {
                 partition: Some(partition),
                 key: Some(key.as_bytes()),
@@ -46,8 +46,8 @@ impl Feed {
     }
 
     /// Both.
-    pub(crate) fn send(&self, partition: u32, key: &str, life: u32, numbers: std::ops::Range<i64>) {
-        self.queue(partition, key, life, numbers);
+    pub(crate) fn send(&self, partition: u32, key: &str, incarnation: u32, numbers: std::ops::Range<i64>) {
+        self.queue(partition, key, incarnation, numbers);
         self.flush();
     }
 }

@@ -9,12 +9,11 @@
 
 mod access;
 mod brokers;
-mod cut;
 mod feed;
 mod idle;
+mod incarnations;
 mod judge;
 mod leaders;
-mod lives;
 #[allow(dead_code, reason = "it serves several test programs")]
 #[path = "../../../engine/tests/node/local.rs"]
 mod local;
@@ -24,3 +23,4 @@ mod outside;
 mod process;
 mod scene;
 mod transactions;
+mod truncation;

@@ -1,4 +1,4 @@
-//! What scenarios have in common: the server on the brokers, and the questions that each asks of it.
+//! What scenarios have in common: the server on the brokers, and the requests that each makes of it.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ fn an_open_transaction_is_named_and_then_committed() {
     producer.init_transactions(LONG).unwrap();
     producer.begin_transaction().unwrap();
     for n in 10..15 {
-        let value = json!({"life": 0, "n": n}).to_string();
+        let value = json!({"incarnation": 0, "n": n}).to_string();
         producer.send(BaseRecord::to("books").partition(0).key("k").payload(&value)).unwrap();
     }
     producer.flush(LONG).unwrap();

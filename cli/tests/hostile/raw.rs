@@ -49,7 +49,7 @@ impl Raw {
 
     /// Replaces what is to be sent. The rest of it must have gone.
     pub(crate) fn set_out(&mut self, bytes: &[u8]) {
-        assert!(self.is_sent(), "a frame would be torn");
+        assert!(self.is_sent(), "a frame would be sent in part");
         self.out.clear();
         self.out.extend_from_slice(bytes);
         self.sent = 0;

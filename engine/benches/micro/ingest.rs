@@ -10,7 +10,7 @@ use engine::{
     config::{Limits, Oversized, Route},
     ingest::{Bus, Record},
     metrics::IngestMetrics,
-    slab::{Bell, Sizes, slab},
+    slab::{Sizes, Waker, slab},
 };
 use proto::{channel::Template, native::message::Payload, position::Epoch};
 
@@ -44,13 +44,13 @@ fn run(name: &str, template: &str, payload: Payload, value: &str, records: i64) 
         headers: Vec::new(),
         oversized: Oversized::Gap,
     };
-    let (inbox, _letters) = flume::bounded(8);
-    let (_to_ingest, questions) = flume::bounded(8);
+    let (inbox, _receiver) = flume::bounded(8);
+    let (_to_ingest, lookups) = flume::bounded(8);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
-    let links = vec![(inbox, Arc::new(Bell::unset()))];
+    let links = vec![(inbox, Arc::new(Waker::unset()))];
     let metrics = Arc::new(IngestMetrics::default());
     let mut bus: Bus<()> =
-        Bus::new(writer, &[route], &Limits::default(), links, questions, catalog, Arc::clone(&metrics));
+        Bus::new(writer, &[route], &Limits::default(), links, lookups, catalog, Arc::clone(&metrics));
     let topic = bus.add_topic("t", Epoch::of("c", b"t"));
     let sources: Vec<_> = (0..4).map(|partition| bus.add_source(topic, partition, Start::At(0))).collect();
     let keys: Vec<String> = (0..1_000).map(|n| format!("key-{n}")).collect();

@@ -30,7 +30,7 @@ pub(crate) struct Progress {
     began: bool,
     /// The leader epoch of the record before `next`: what the log is checked against (KIP-320).
     epoch: Option<i32>,
-    /// The highest leader epoch of the records since reading began: within one life of a topic it never falls.
+    /// The highest leader epoch of the records since reading began: within one incarnation of a topic it never falls.
     highest: Option<i32>,
     /// librdkafka's position is believed above this one only: an error has raised it so far.
     tainted: i64,
@@ -79,7 +79,7 @@ impl Progress {
     }
 
     /// Where reading goes on at `offset` by the owner's wish. Behind what was read the epoch says nothing: the log may
-    /// have passed through others since, and the end of an old one would look like a cut.
+    /// have passed through others since, and the end of an old one would look like a truncation.
     pub(crate) fn seek(&self, offset: i64, theirs: Option<i64>) -> Self {
         let reached = self.go_on(theirs).next;
         let epoch = self.epoch.filter(|_| offset <= reached);

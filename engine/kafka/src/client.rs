@@ -25,7 +25,7 @@ pub(crate) struct Client {
     /// Held while events are taken: whoever has found the queue empty knows that all that was in it has been heard.
     #[expect(
         clippy::disallowed_types,
-        reason = "taken once a batch, and by questions that were left without an answer"
+        reason = "taken once a batch, and by lookups that were left without an answer"
     )]
     serving: std::sync::Mutex<()>,
 }

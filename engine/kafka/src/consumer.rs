@@ -25,7 +25,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 /// Time between two looks at the partitions that are refused; thousands may be.
 const PERMISSION_EVERY: Duration = Duration::from_millis(100);
 
-/// How long every question must have been left without an answer until the client is replaced (longer than a broker's
+/// How long every lookup must have been left without an answer until the client is replaced (longer than a broker's
 /// restart takes), and how far that doubles while it does not help.
 const RENEW_AFTER: Duration = Duration::from_secs(30);
 const RENEW_LONGEST: Duration = Duration::from_secs(120);
@@ -112,7 +112,7 @@ impl Consumer {
         })
     }
 
-    /// A handle for questions from other threads.
+    /// A handle for lookups from other threads.
     #[must_use]
     pub fn lookup(&self) -> Lookup {
         Lookup::new(&self.current)
@@ -170,8 +170,8 @@ impl Consumer {
     }
 
     /// Goes on at another offset (0 or more): no record fetched before is delivered afterwards. Up to the next offset,
-    /// the broker is told the leader epoch of the last record: has the log been cut below it, [`Delivery::Truncated`]
-    /// comes.
+    /// the broker is told the leader epoch of the last record: has the log been truncated below it,
+    /// [`Delivery::Truncated`] comes.
     ///
     /// Stops and starts the partition, since librdkafka's own seek refuses one that stands still after an error.
     pub fn seek(&mut self, tag: u32, offset: i64) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! What ingest needs of Kafka, as two traits: [`Read`] for the records, [`Ask`] for questions to the cluster.
+//! What ingest needs of Kafka, as two traits: [`Read`] for the records, [`Ask`] for lookups in the cluster.
 //!
 //! [`Consumer`](crate::Consumer) and [`Lookup`](crate::Lookup) implement them over librdkafka; the simulation
 //! implements them over a modelled Kafka, so that the same ingest runs on both.
@@ -35,7 +35,7 @@ pub trait Read {
 
     /// Goes on at another offset (0 or more): nothing fetched before is delivered afterwards. Where it goes on at or
     /// before the next offset, the broker is told the leader epoch of the last record, so that it can tell whether the
-    /// log has been cut meanwhile (KIP-320).
+    /// log has been truncated meanwhile (KIP-320).
     ///
     /// # Errors
     /// [`Error::Tag`] for a tag that is not assigned.
@@ -87,7 +87,7 @@ pub struct Wanted<'a> {
     pub at: At,
 }
 
-/// Questions to the cluster. Each waits up to its timeout.
+/// Lookups in the cluster. Each waits up to its timeout.
 pub trait Ask {
     /// The cluster's id. None: it answered, and has none (Azure Event Hubs, some proxies).
     ///

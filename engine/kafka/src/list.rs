@@ -85,7 +85,7 @@ fn ask(
     read(&answer, items, these).ok_or_else(|| answer.failure())
 }
 
-/// The answers in the order of the question. None: the request as a whole failed.
+/// The answers in the order of the request. None: the request as a whole failed.
 fn read(answer: &Answer, items: &[Item], these: &[usize]) -> Option<Answers> {
     // SAFETY: the answer is alive; null for another kind of answer.
     let result = unsafe { sys::rd_kafka_event_ListOffsets_result(answer.raw()) };

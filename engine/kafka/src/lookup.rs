@@ -1,4 +1,4 @@
-//! Questions to the cluster.
+//! Lookups in the cluster.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,9 +39,9 @@ pub struct Topic {
     pub id: Option<TopicId>,
 }
 
-/// Questions to the cluster, from any thread; shares its consumer's connections. Each waits up to its timeout.
+/// Lookups in the cluster, from any thread; shares its consumer's connections. Each waits up to its timeout.
 ///
-/// A broker works off one request of a connection at a time, so a question to a client that reads waits for the fetch
+/// A broker works off one request of a connection at a time, so a lookup on a client that reads waits for the fetch
 /// under way (`fetch.wait.max.ms`), each of its requests again. One that only asks is answered at once.
 ///
 /// [`Lookup::topic`] or [`Lookup::probe`] should be asked every few seconds: that is how it shows that a client has
@@ -56,7 +56,7 @@ impl Lookup {
         Self { client: Arc::clone(client) }
     }
 
-    /// The client of this moment: a question is put to one from beginning to end.
+    /// The client of this moment: a lookup uses one from beginning to end.
     pub(crate) fn client(&self) -> Arc<Client> {
         self.client.load_full()
     }
@@ -104,7 +104,7 @@ impl Lookup {
         answers
     }
 
-    /// Offsets of many partitions: one question about each topic, so that a leader that is gone is not asked, then one
+    /// Offsets of many partitions: one request about each topic, so that a leader that is gone is not asked, then one
     /// request to each broker that leads some of them (and one more for the ends where a time is asked for). One outcome
     /// each, in the order they were asked for. The mock answers look-ups by time with the end.
     #[must_use]
@@ -113,7 +113,7 @@ impl Lookup {
         // What can be asked for: those without a leader would cost the others their answers.
         let mut found = describe_all(&client, wanted, deadline);
         // The stable ends are taken before the times: where no record has the time, the end is the answer, and a record
-        // that comes between both questions must not be skipped.
+        // that comes between both requests must not be skipped.
         ask(&client, wanted, &mut found, true, deadline, |at| match at {
             At::Stable | At::Time(_) => Some(list::END),
             At::Start | At::End => None,
@@ -154,7 +154,7 @@ impl Lookup {
         timeout: Duration,
     ) -> Result<i64, Error> {
         let number = checked(topic, partition)?;
-        // The end is taken first: a record that comes between both questions must not be skipped.
+        // The end is taken first: a record that comes between both requests must not be skipped.
         let (_, end) = self.watermarks(topic, partition, timeout)?;
         let mut times = TopicPartitionList::new();
         times
@@ -193,7 +193,7 @@ impl Ask for Lookup {
 /// Any name serves to find a broker: that there is no such topic is an answer too.
 const PROBED: &str = "uringcast-probe";
 
-/// What is left until then. The least is for the answer to a question that found its broker late.
+/// What is left until then. The least is for the answer to a request that found its broker late.
 fn rest(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(now()).max(Duration::from_millis(50))
 }

@@ -74,8 +74,8 @@ pub enum Delivery<'a> {
         text: &'a str,
     },
     /// The topic's id, or the partition's leader, is not the one it was (or there is none, or the cluster does not
-    /// describe the topic, or does it again): what is delivered for the tag from now on may be of another life of the
-    /// topic. Comes before any record that was fetched after the change.
+    /// describe the topic, or does it again): what is delivered for the tag from now on may be of another incarnation
+    /// of the topic. Comes before any record that was fetched after the change.
     Doubt {
         /// The partition's tag.
         tag: u32,
@@ -124,17 +124,17 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// librdkafka has one code for an offset that is not held and for a log that was cut below it.
+    /// librdkafka has one code for an offset that is not held and for a log that was truncated below it.
     fn out_of_range(tag: u32, offset: i64, text: &'a str) -> Self {
-        match cut(text) {
+        match truncation(text) {
             Some(at) => Self::Truncated { tag, at, text },
             None => Self::OffsetOutOfRange { tag, offset, text },
         }
     }
 }
 
-/// Whether librdkafka's words (2.12.1, `rdkafka_offset.c`) tell of a log that was cut, and where its end is then.
-fn cut(text: &str) -> Option<Option<i64>> {
+/// Whether librdkafka's words (2.12.1, `rdkafka_offset.c`) tell of a log that was truncated, and where its end is then.
+fn truncation(text: &str) -> Option<Option<i64>> {
     if !text.contains("truncation detected") && !text.contains("No epoch found") {
         return None;
     }
@@ -252,19 +252,19 @@ impl<'a> NativeHeaders<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use super::truncation;
 
     #[test]
     fn a_cut_is_known_by_its_words() {
         let words = "Partition log truncation detected at offset 100 (leader epoch 3): broker end offset is 80 (offset \
                      leader epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
-        assert_eq!(cut(words), Some(Some(80)));
+        assert_eq!(truncation(words), Some(Some(80)));
         let none = "No epoch found less or equal to offset 100 (leader epoch 3): broker end offset is -1 (offset leader \
                     epoch -1). Reset using configured policy.: Local: Partition log truncation detected";
-        assert_eq!(cut(none), Some(None));
-        assert_eq!(cut("truncation detected in other words"), Some(None));
+        assert_eq!(truncation(none), Some(None));
+        assert_eq!(truncation("truncation detected in other words"), Some(None));
         let retention =
             "fetch failed due to requested offset not available on the broker: Broker: Offset out of range";
-        assert_eq!(cut(retention), None);
+        assert_eq!(truncation(retention), None);
     }
 }

@@ -18,7 +18,7 @@ use crate::changes::{Change, Known};
 const EVENTS_MAX: usize = 256;
 /// How many different failures are told once only.
 const TOLD_MAX: usize = 32;
-/// From the first question that no broker answered to `Down`, if librdkafka has not told by then.
+/// From the first lookup that no broker answered to `Down`, if librdkafka has not told by then.
 const DOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// What happened to the connection with the brokers. The same failure is told once, until a broker has answered.
@@ -57,7 +57,7 @@ struct State {
     trouble: Option<String>,
     /// What has been told since then: the same failure comes back with every attempt to connect.
     told: Vec<String>,
-    /// When a question was first left without an answer, nothing having been heard of a broker since.
+    /// When a lookup was first left without an answer, nothing having been heard of a broker since.
     unanswered: Option<Instant>,
 }
 
@@ -126,7 +126,7 @@ impl Watch {
         self.state().down
     }
 
-    /// A question was left without an answer by every broker.
+    /// A lookup was left without an answer by every broker.
     pub(crate) fn unanswered(&self, now: Instant) {
         let mut state = self.state();
         let since = *state.unanswered.get_or_insert(now);
@@ -135,7 +135,7 @@ impl Watch {
         }
     }
 
-    /// How long every question has been left without an answer; None if none was.
+    /// How long every lookup has been left without an answer; None if none was.
     pub(crate) fn silence(&self, now: Instant) -> Option<Duration> {
         self.state().unanswered.map(|since| now.duration_since(since))
     }

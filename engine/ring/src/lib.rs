@@ -67,7 +67,7 @@ pub use error::{EnterError, InstallError, SetupError};
 pub use kernel::{KernelRing, Setup, probe};
 pub use key::{Buffer, Errno, Key, Slot};
 pub use op::{Armed, Completion, Event, Held, Op, Outcome, ReceiveEnd, Send, Shutdown, Wait};
-pub use waker::Waker;
+pub use waker::RingWaker;
 
 /// What a shard or a load generator needs of io_uring; implemented by the kernel's ring and by the fake.
 ///
@@ -111,7 +111,7 @@ pub trait Ring {
     fn recycle(&mut self, buffer: Buffer);
 
     /// A handle that makes a present or the next [`Ring::enter`] return.
-    fn waker(&self) -> Waker;
+    fn waker(&self) -> RingWaker;
 
     /// What the ring holds at this moment, for the audit at the end of a drain.
     fn held(&self) -> Held;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes a present or the next [`crate::Ring::enter`] return; any thread may hold it, also beyond the ring's life.
 ///
-/// What the waking thread published before [`Waker::wake`] is seen after that `enter`. Several wakes may become one
+/// What the waking thread published before [`RingWaker::wake`] is seen after that `enter`. Several wakes may become one
 /// return, none is lost. A wake of a kernel ring is a system call (about half a microsecond), so whoever wakes often
 /// first looks whether the ring sleeps at all.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<Signal>);
+pub struct RingWaker(Arc<Signal>);
 
 #[derive(Debug)]
 enum Signal {
@@ -21,7 +21,7 @@ enum Signal {
     Flag(AtomicBool),
 }
 
-impl Waker {
+impl RingWaker {
     /// Over an eventfd without EFD_NONBLOCK.
     pub(crate) fn event(event: File) -> Self {
         Self(Arc::new(Signal::Event(event)))

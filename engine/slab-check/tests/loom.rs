@@ -13,9 +13,9 @@ use loom::{
     },
     thread,
 };
-use slab_check::slab::{Bell, Frame, Full, Meta, NATIVE, Reader, Sizes, Writer, slab};
+use slab_check::slab::{Frame, Full, Meta, NATIVE, Reader, Sizes, Waker, Writer, slab};
 
-/// Each eighth takes three entries, two bytes or three bytes of blocks; a lap takes 15 frames of one byte.
+/// Each segment takes three entries, two bytes or three bytes of blocks; a lap takes 15 frames of one byte.
 const SIZES: Sizes = Sizes { bytes: 16, entries: 32, checkpoint: 8, large_frame_bytes: 1, blocks_bytes: 24 };
 
 /// Runs `body` in all interleavings with at most so many preemptions; two or three, says loom's manual, find most bugs.
@@ -132,7 +132,7 @@ fn bytes_are_overwritten_once_acknowledged() {
 
 #[test]
 fn entries_are_overwritten_once_acknowledged() {
-    // An eighth is one entry, so what is acknowledged is overwritten at once.
+    // A segment is one entry, so what is acknowledged is overwritten at once.
     const ENTRIES: Sizes = Sizes { entries: 16, bytes: 1024, ..SIZES };
     model(3, || {
         let (mut writer, mut reader) = one_reader(ENTRIES);
@@ -198,19 +198,19 @@ fn a_reader_that_ends_has_read() {
 }
 
 /// A thread that sleeps for good unless it is woken.
-fn bell() -> (Arc<Bell>, Arc<Notify>) {
+fn waker() -> (Arc<Waker>, Arc<Notify>) {
     let notify = Arc::new(Notify::new());
     let wake = Arc::clone(&notify);
-    (Arc::new(Bell::new(Box::new(move || wake.notify()))), notify)
+    (Arc::new(Waker::new(Box::new(move || wake.notify()))), notify)
 }
 
 /// Sleeps unless something has happened, as seen after the flag was set.
-fn sleep_unless(bell: &Bell, notify: &Notify, happened: impl FnOnce() -> bool) {
-    bell.about_to_sleep();
+fn sleep_unless(waker: &Waker, notify: &Notify, happened: impl FnOnce() -> bool) {
+    waker.about_to_sleep();
     if !happened() {
         notify.wait();
     }
-    bell.awake();
+    waker.awake();
 }
 
 /// Ingest and a shard that only sleep and wake each other: the shard for tail, floor and inbox, ingest for the
@@ -226,37 +226,37 @@ fn ingest_and_shard(looks_at_floor: bool) {
         (14, 0),
         "the next append asks, the one after needs it"
     );
-    let (shard_bell, shard_sleep) = bell();
-    let (ingest_bell, ingest_sleep) = bell();
-    writer.set_bells(vec![Arc::clone(&shard_bell)]);
+    let (shard_waker, shard_sleep) = waker();
+    let (ingest_waker, ingest_sleep) = waker();
+    writer.set_wakers(vec![Arc::clone(&shard_waker)]);
     let inbox = Arc::new(AtomicBool::new(false));
 
     let shard = thread::spawn({
-        let (bell, ingest_bell, inbox) =
-            (Arc::clone(&shard_bell), Arc::clone(&ingest_bell), Arc::clone(&inbox));
+        let (waker, ingest_waker, inbox) =
+            (Arc::clone(&shard_waker), Arc::clone(&ingest_waker), Arc::clone(&inbox));
         move || {
-            let (mut read, mut letter) = (14, false);
-            while read < 16 || !letter {
-                sleep_unless(&bell, &shard_sleep, || {
+            let (mut read, mut message) = (14, false);
+            while read < 16 || !message {
+                sleep_unless(&waker, &shard_sleep, || {
                     let is_asked = looks_at_floor && reader.asked_floor() > reader.floor();
                     reader.tail() > read || is_asked || inbox.load(Ordering::Relaxed)
                 });
-                letter |= inbox.swap(false, Ordering::Acquire);
+                message |= inbox.swap(false, Ordering::Acquire);
                 read = reader.tail();
                 let asked = reader.asked_floor();
                 if asked > reader.floor() {
                     reader.acknowledge(asked);
-                    ingest_bell.ring();
+                    ingest_waker.wake();
                 }
             }
         }
     });
 
     inbox.store(true, Ordering::Release);
-    shard_bell.ring();
+    shard_waker.wake();
     append(&mut writer, &[14]).unwrap();
     while append(&mut writer, &[15]) == Err(Full) {
-        sleep_unless(&ingest_bell, &ingest_sleep, || writer.behind().is_none());
+        sleep_unless(&ingest_waker, &ingest_sleep, || writer.behind().is_none());
     }
     writer.publish();
     shard.join().unwrap();

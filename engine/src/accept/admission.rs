@@ -2,8 +2,8 @@
 
 use proto::ws::handshake::{Refusal, Upgrade};
 
-use super::{Door, Phase};
-use crate::mail::Reservation;
+use super::{Acceptor, Phase};
+use crate::inbox::Reservation;
 
 /// The one path of the native protocol.
 const PATH: &str = "/ws";
@@ -16,7 +16,7 @@ pub(super) struct Place {
     pub(super) reservation: Reservation,
 }
 
-impl Door {
+impl Acceptor {
     /// Decides, in one piece: whoever gets a place is counted in the shard's load before anybody else is looked at.
     pub(super) fn admit(&self, upgrade: &Upgrade) -> Result<Place, Refusal> {
         if upgrade.path != PATH && !self.settings.any_path {

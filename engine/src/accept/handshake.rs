@@ -20,27 +20,32 @@ use tokio::{
 use tokio_uring::{buf::BoundedBuf as _, net::TcpStream};
 
 use super::{
-    Door,
+    Acceptor,
     admission::Place,
     ended,
     refusal::{LINGER, linger, refuse, write_refusal},
     until,
 };
-use crate::mail::{Handover, ToShard};
+use crate::inbox::{Handover, ToShard};
 
 /// First capacity for an upgrade request; browsers with cookies need more, and get it.
 const FIRST_BYTES: usize = 1_024;
 
 /// Leads one connection through its handshake. `permit` bounds how many there are.
-pub(super) async fn run(door: Rc<Door>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-    let ready = greet(&door, &stream, peer, permit).await;
+pub(super) async fn run(
+    acceptor: Rc<Acceptor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) {
+    let ready = greet(&acceptor, &stream, peer, permit).await;
     // The shard's descriptor is a duplicate: with this one gone, only the shard decides when the socket closes.
     drop(stream);
     if let Some(Ready { shard, handover, permit }) = ready {
-        hand_over(&door, shard, handover).await;
+        hand_over(&acceptor, shard, handover).await;
         drop(permit);
     }
-    door.show_held();
+    acceptor.show_held();
 }
 
 /// An upgraded connection.
@@ -52,27 +57,27 @@ struct Ready {
 
 /// Reads the upgrade and answers it. `None`: refused, or gone.
 async fn greet(
-    door: &Door,
+    acceptor: &Acceptor,
     stream: &TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) -> Option<Ready> {
-    let mut reading = pin!(read_upgrade(stream, door.settings.upgrade_bytes));
+    let mut reading = pin!(read_upgrade(stream, acceptor.settings.upgrade_bytes));
     let read = tokio::select! {
         biased;
         read = &mut reading => Ok(read),
-        () = sleep(door.settings.upgrade_time) => Err(Refusal::TooSlow),
-        () = ended(door.phase.clone()) => Err(door.draining()),
+        () = sleep(acceptor.settings.upgrade_time) => Err(Refusal::TooSlow),
+        () = ended(acceptor.phase.clone()) => Err(acceptor.draining()),
     };
     match read {
         Ok(Read::Upgrade(upgrade, leftover)) => {
-            return admit(door, stream, peer, &upgrade, leftover, permit).await;
+            return admit(acceptor, stream, peer, &upgrade, leftover, permit).await;
         }
-        Ok(Read::Refused(refusal)) => refuse(door, stream, refusal, permit).await,
-        Ok(Read::Gone) => door.metrics.gone.add(1),
+        Ok(Read::Refused(refusal)) => refuse(acceptor, stream, refusal, permit).await,
+        Ok(Read::Gone) => acceptor.metrics.gone.add(1),
         Err(refusal) => {
             // The read is still armed. It takes what comes until the lingering is over.
-            let lingers = write_refusal(door, stream, refusal, permit).await;
+            let lingers = write_refusal(acceptor, stream, refusal, permit).await;
             let deadline = if lingers.is_some() { Instant::now() + LINGER } else { Instant::now() };
             let _ = until(stream, deadline, Shutdown::Read, reading).await;
             linger(stream, deadline).await;
@@ -125,53 +130,53 @@ fn worth_parsing(bytes: &[u8], seen: usize, bytes_max: usize) -> bool {
 }
 
 async fn admit(
-    door: &Door,
+    acceptor: &Acceptor,
     stream: &TcpStream,
     peer: SocketAddr,
     upgrade: &Upgrade,
     leftover: Vec<u8>,
     permit: OwnedSemaphorePermit,
 ) -> Option<Ready> {
-    let Place { shard, reservation } = match door.admit(upgrade) {
+    let Place { shard, reservation } = match acceptor.admit(upgrade) {
         Ok(place) => place,
         Err(refusal) => {
-            refuse(door, stream, refusal, permit).await;
+            refuse(acceptor, stream, refusal, permit).await;
             return None;
         }
     };
     // Before the 101, while it can still be refused. The stream shows its descriptor only as a number.
     let Ok(descriptor) = ring::duplicate(stream) else {
         drop(reservation);
-        door.metrics.accept_failures.add(1);
-        refuse(door, stream, door.overloaded(), permit).await;
+        acceptor.metrics.accept_failures.add(1);
+        refuse(acceptor, stream, acceptor.overloaded(), permit).await;
         return None;
     };
     let deadline = Instant::now() + LINGER;
     let (written, _) = until(stream, deadline, Shutdown::Both, stream.write_all(upgrade.response())).await;
     if written.is_err() {
-        door.metrics.gone.add(1);
+        acceptor.metrics.gone.add(1);
         return None;
     }
-    let id = door.next_id.get();
-    door.next_id.set(id + 1);
+    let id = acceptor.next_id.get();
+    acceptor.next_id.set(id + 1);
     let welcome = upgrade.query_value("welcome").as_deref() != Some("0");
     let handover = Handover { descriptor, leftover, welcome, id, peer: Some(peer), reservation };
     Some(Ready { shard, handover, permit })
 }
 
 /// Waits, in this task alone, while the shard's inbox is full.
-async fn hand_over(door: &Door, shard: usize, handover: Handover<OwnedFd>) {
-    let link = &door.links[shard];
+async fn hand_over(acceptor: &Acceptor, shard: usize, handover: Handover<OwnedFd>) {
+    let link = &acceptor.links[shard];
     let sent = tokio::select! {
         biased;
         sent = link.inbox.send_async(ToShard::Connection(handover)) => sent,
         // The shard never came to it, and now the server ends: the socket closes here.
-        () = ended(door.phase.clone()) => return,
+        () = ended(acceptor.phase.clone()) => return,
     };
     match sent {
         Ok(()) => {
-            link.bell.ring();
-            door.metrics.handed_over.add(1);
+            link.waker.wake();
+            acceptor.metrics.handed_over.add(1);
         }
         Err(flume::SendError(ToShard::Connection(handover))) => say_goodbye(handover),
         Err(flume::SendError(_)) => {}

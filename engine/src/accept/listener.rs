@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::sleep;
 use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot, net::TcpStream};
 
-use super::{Door, Phase, ended, handshake};
+use super::{Acceptor, Phase, ended, handshake};
 use crate::{
     config::{Config, Keepalive},
     error::Error,
@@ -94,27 +94,27 @@ fn bound(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener
 
 /// Accepts until the end, then waits for what is still under way.
 pub(super) async fn serve(
-    door: Rc<Door>,
+    acceptor: Rc<Acceptor>,
     listener: TcpListener,
     obeyed: flume::Sender<Phase>,
 ) -> Result<(), Error> {
     let listener = tokio_uring::net::TcpListener::from_std(listener);
-    tokio_uring::spawn(report(Rc::clone(&door), obeyed));
-    tokio_uring::spawn(show_cpu(Rc::clone(&door)));
-    let outcome = accept_all(&door, &listener).await;
+    tokio_uring::spawn(report(Rc::clone(&acceptor), obeyed));
+    tokio_uring::spawn(show_cpu(Rc::clone(&acceptor)));
+    let outcome = accept_all(&acceptor, &listener).await;
     drop(listener);
     // All permits back: no handshake and no refusal is left.
     let everything = |bound: usize| u32::try_from(bound).unwrap_or(u32::MAX);
-    let _ = door.handshakes.acquire_many(everything(door.settings.handshakes)).await;
-    let _ = door.lingering.acquire_many(everything(door.settings.lingering_refusals)).await;
-    door.metrics.handshakes.set(0);
-    door.metrics.lingering.set(0);
+    let _ = acceptor.handshakes.acquire_many(everything(acceptor.settings.handshakes)).await;
+    let _ = acceptor.lingering.acquire_many(everything(acceptor.settings.lingering_refusals)).await;
+    acceptor.metrics.handshakes.set(0);
+    acceptor.metrics.lingering.set(0);
     outcome
 }
 
 /// Tells the server of each phase once it holds here. This thread decides in one piece, so from now on it does.
-async fn report(door: Rc<Door>, obeyed: flume::Sender<Phase>) {
-    let mut phase = door.phase.clone();
+async fn report(acceptor: Rc<Acceptor>, obeyed: flume::Sender<Phase>) {
+    let mut phase = acceptor.phase.clone();
     phase.mark_changed();
     while phase.changed().await.is_ok() {
         let now = *phase.borrow_and_update();
@@ -123,35 +123,35 @@ async fn report(door: Rc<Door>, obeyed: flume::Sender<Phase>) {
 }
 
 /// Shows the thread's CPU time, once a second.
-async fn show_cpu(door: Rc<Door>) {
+async fn show_cpu(acceptor: Rc<Acceptor>) {
     loop {
-        door.metrics.cpu_ns.set(ring::thread_cpu_ns());
+        acceptor.metrics.cpu_ns.set(ring::thread_cpu_ns());
         sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn accept_all(door: &Rc<Door>, listener: &tokio_uring::net::TcpListener) -> Result<(), Error> {
+async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpListener) -> Result<(), Error> {
     let mut trouble = false;
     loop {
         let permit = tokio::select! {
             biased;
-            () = ended(door.phase.clone()) => return Ok(()),
-            permit = Arc::clone(&door.handshakes).acquire_owned() => permit,
+            () = ended(acceptor.phase.clone()) => return Ok(()),
+            permit = Arc::clone(&acceptor.handshakes).acquire_owned() => permit,
         };
         let Ok(permit) = permit else { return Ok(()) };
-        match accept(door, listener).await {
+        match accept(acceptor, listener).await {
             Accepted::Connection(stream, peer) => {
                 if std::mem::take(&mut trouble) {
                     tracing::info!("accepting again");
                 }
-                door.metrics.accepted.add(1);
-                door.show_held();
-                tokio_uring::spawn(handshake::run(Rc::clone(door), stream, peer, permit));
+                acceptor.metrics.accepted.add(1);
+                acceptor.show_held();
+                tokio_uring::spawn(handshake::run(Rc::clone(acceptor), stream, peer, permit));
             }
             Accepted::Ended => return Ok(()),
             Accepted::Failed(error) if is_passing(&error) => {}
             Accepted::Failed(error) if is_want(&error) => {
-                door.metrics.accept_failures.add(1);
+                acceptor.metrics.accept_failures.add(1);
                 if !std::mem::replace(&mut trouble, true) {
                     tracing::warn!(%error, "cannot accept; new connections wait in the kernel's backlog");
                 }
@@ -171,12 +171,12 @@ enum Accepted {
 }
 
 /// Accepts one connection. At the end the armed accept is cancelled, and a connection that slipped in is still answered.
-async fn accept(door: &Door, listener: &tokio_uring::net::TcpListener) -> Accepted {
+async fn accept(acceptor: &Acceptor, listener: &tokio_uring::net::TcpListener) -> Accepted {
     let mut accept = pin!(listener.accept());
     let outcome = tokio::select! {
         biased;
         outcome = &mut accept => outcome,
-        () = ended(door.phase.clone()) => {
+        () = ended(acceptor.phase.clone()) => {
             cancel(listener).await;
             match accept.await {
                 Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return Accepted::Ended,

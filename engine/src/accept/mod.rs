@@ -1,6 +1,6 @@
 //! The accept ring: one thread on tokio-uring that accepts, reads and answers upgrades, and hands each socket, with the
 //! bytes already read, to the least-loaded shard. In come connections of the public listener and the server's [`Phase`];
-//! out go [`Handover`](crate::mail::Handover)s.
+//! out go [`Handover`](crate::inbox::Handover)s.
 //!
 //! Everything is bounded: handshakes under way, refusals whose answer is still being delivered, the bytes and the time of
 //! an upgrade request. A refusal is written, then FIN, then what the peer still sends is read and discarded for a while:
@@ -30,7 +30,7 @@ use tokio_uring::net::TcpStream;
 use crate::{
     config::{Config, Service},
     error::Error,
-    mail::ShardLink,
+    inbox::ShardLink,
     metrics::AcceptMetrics,
 };
 
@@ -116,7 +116,7 @@ pub fn run(setup: Setup) -> Result<(), Error> {
     let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(ENTRIES))
         .map_err(|error| Error::Kernel(format!("the accept ring cannot be made: {error}")))?;
     let Setup { listener, links, settings, metrics, phase, obeyed, seed } = setup;
-    let door = Rc::new(Door {
+    let acceptor = Rc::new(Acceptor {
         links,
         handshakes: Arc::new(Semaphore::new(settings.handshakes)),
         lingering: Arc::new(Semaphore::new(settings.lingering_refusals)),
@@ -126,11 +126,11 @@ pub fn run(setup: Setup) -> Result<(), Error> {
         next_id: Cell::new(0),
         random: Cell::new(seed | 1),
     });
-    runtime.block_on(listener::serve(door, listener, obeyed))
+    runtime.block_on(listener::serve(acceptor, listener, obeyed))
 }
 
 /// What all handshakes of the thread share.
-struct Door {
+struct Acceptor {
     links: Arc<[ShardLink<OwnedFd>]>,
     settings: Settings,
     metrics: Arc<AcceptMetrics>,
@@ -141,7 +141,7 @@ struct Door {
     random: Cell<u64>,
 }
 
-impl Door {
+impl Acceptor {
     fn show_held(&self) {
         let held = |bound: usize, free: &Semaphore| (bound - free.available_permits()) as u64;
         self.metrics.handshakes.set(held(self.settings.handshakes, &self.handshakes));

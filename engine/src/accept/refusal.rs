@@ -6,7 +6,7 @@ use proto::ws::handshake::Refusal;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_uring::net::TcpStream;
 
-use super::{Door, until};
+use super::{Acceptor, until};
 
 /// How long a refused peer has to take its answer and close.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -15,8 +15,13 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 const DISCARD_BYTES: usize = 2_048;
 
 /// Refuses a peer of which no read is armed.
-pub(super) async fn refuse(door: &Door, stream: &TcpStream, refusal: Refusal, permit: OwnedSemaphorePermit) {
-    let lingers = write_refusal(door, stream, refusal, permit).await;
+pub(super) async fn refuse(
+    acceptor: &Acceptor,
+    stream: &TcpStream,
+    refusal: Refusal,
+    permit: OwnedSemaphorePermit,
+) {
+    let lingers = write_refusal(acceptor, stream, refusal, permit).await;
     if lingers.is_some() {
         linger(stream, Instant::now() + LINGER).await;
     }
@@ -25,18 +30,18 @@ pub(super) async fn refuse(door: &Door, stream: &TcpStream, refusal: Refusal, pe
 /// Counts the refusal, writes it with a FIN behind it, and gives the handshake's place back for a place among the
 /// lingering. `None`: all of those are taken, the socket is to be closed at once.
 pub(super) async fn write_refusal(
-    door: &Door,
+    acceptor: &Acceptor,
     stream: &TcpStream,
     refusal: Refusal,
     permit: OwnedSemaphorePermit,
 ) -> Option<OwnedSemaphorePermit> {
-    count(door, refusal);
+    count(acceptor, refusal);
     let write = stream.write_all(refusal.response());
     let _ = until(stream, Instant::now() + LINGER, Shutdown::Both, write).await;
     let _ = stream.shutdown(Shutdown::Write);
     drop(permit);
-    let lingers = Arc::clone(&door.lingering).try_acquire_owned().ok();
-    door.show_held();
+    let lingers = Arc::clone(&acceptor.lingering).try_acquire_owned().ok();
+    acceptor.show_held();
     lingers
 }
 
@@ -54,8 +59,8 @@ pub(super) async fn linger(stream: &TcpStream, deadline: Instant) {
     }
 }
 
-fn count(door: &Door, refusal: Refusal) {
-    let metrics = &door.metrics;
+fn count(acceptor: &Acceptor, refusal: Refusal) {
+    let metrics = &acceptor.metrics;
     let counter = match refusal {
         Refusal::Malformed(_) => &metrics.refused_malformed,
         Refusal::Origin => &metrics.refused_origin,

@@ -1,5 +1,6 @@
-//! The admin thread: /health for load balancers and people, /metrics for Prometheus, /explain for who misses a record. It
-//! reads what other threads keep, or asks them by letter, on a listener of its own that is not for the public.
+//! The admin thread: /health for load balancers and people, /metrics for Prometheus, /explain for who misses a record.
+//! It reads what other threads keep, or asks them through their inboxes, on a listener of its own that is not for the
+//! public.
 //!
 //! /health answers 200 while clients may come (`ready`, `degraded`) and 503 while they may not (`starting`, `draining`).
 //! /metrics has labels for shards and threads, never for channels or clients: their number is not ours to bound.
@@ -21,9 +22,9 @@ use crate::{
     config::Route,
     error::Error,
     health::Health,
-    mail::{ShardLink, ToIngest},
+    inbox::{ShardLink, ToIngest},
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
-    slab::Bell,
+    slab::Waker,
 };
 
 pub mod explain;
@@ -52,8 +53,8 @@ pub struct View {
     pub catalog: SharedCatalog,
     /// Ingest's inbox.
     pub to_ingest: flume::Sender<ToIngest>,
-    /// Wakes ingest after a letter.
-    pub ingest_bell: Arc<Bell>,
+    /// Wakes ingest after a message.
+    pub ingest_waker: Arc<Waker>,
     /// When the server started, Unix ms.
     pub started_unix_ms: u64,
 }

@@ -1,4 +1,4 @@
-//! The bus: records in, entries of the slab out, and the answers to the shards' questions. No Kafka in it, and no clock:
+//! The bus: records in, entries of the slab out, and the answers to the shards' lookups. No Kafka in it, and no clock:
 //! whoever drives it (the ingest thread, the simulation) brings records and the time.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -18,13 +18,13 @@ use super::{
 use crate::{
     catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
     config::{Limits, Oversized, Route},
-    mail::{Answer, DataState, Grant, PartitionState, Question, Refused, Status, ToIngest, ToShard},
+    inbox::{Answer, ChannelLookup, DataState, Grant, PartitionState, Refused, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Full, Gap, Meta, NO_CHANNEL, Writer},
+    slab::{Full, Gap, Meta, NO_CHANNEL, Waker, Writer},
 };
 
-/// Letters handled in one call of [`Bus::answer_questions`]: about a millisecond of work at most.
-const LETTERS_MAX: usize = 1_024;
+/// Messages of the inbox handled in one call of [`Bus::answer_lookups`]: about a millisecond of work at most.
+const INBOX_MESSAGES_MAX: usize = 1_024;
 /// Time between two frameless entries of a partition that moves without entries.
 const PLACE_INTERVAL_NS: u64 = 1_000_000_000;
 /// Entries that a publication may sweep beside twice what it publishes.
@@ -38,8 +38,8 @@ const NO_TIMESTAMP: i64 = -1;
 pub enum Taken {
     /// Its entries are appended, or it matched nothing and was counted.
     Done,
-    /// Its offset is below the one expected: the log was cut (an unclean election). Nothing was appended; see
-    /// [`Bus::cut`].
+    /// Its offset is below the one expected: the log was truncated (an unclean election). Nothing was appended; see
+    /// [`Bus::truncate`].
     Behind,
     /// Its value is above the limit and its route says to stop. Nothing was appended, and the partition did not move.
     Stop,
@@ -63,12 +63,12 @@ pub struct Bus<D> {
     encoder: Encoder,
     pending: Option<Pending>,
     outbox: Outbox<D>,
-    questions: flume::Receiver<ToIngest>,
+    lookups: flume::Receiver<ToIngest>,
     stopped: bool,
     value_bytes_max: usize,
     now_ns: u64,
     placed_ns: u64,
-    /// Of each life of a topic, some keys lately read.
+    /// Of each incarnation of a topic, some keys lately read.
     pub(super) keys: Vec<Keys>,
     tally: Tally,
     metrics: Arc<IngestMetrics>,
@@ -88,20 +88,20 @@ struct Pending {
 }
 
 impl<D> Bus<D> {
-    /// A bus for these routes. `links` are the shards' inboxes and bells, by shard; the slab's writer rings the bells
+    /// A bus for these routes. `links` are the shards' inboxes and wakers, by shard; the slab's writer wakes them
     /// too.
     #[must_use]
     pub fn new(
         mut slab: Writer,
         routes: &[Route],
         limits: &Limits,
-        links: Vec<(flume::Sender<ToShard<D>>, Arc<Bell>)>,
-        questions: flume::Receiver<ToIngest>,
+        links: Vec<(flume::Sender<ToShard<D>>, Arc<Waker>)>,
+        lookups: flume::Receiver<ToIngest>,
         catalog: SharedCatalog,
         metrics: Arc<IngestMetrics>,
     ) -> Self {
         assert!(links.len() <= 64, "holders of a channel are a word of bits, one a shard");
-        slab.set_bells(links.iter().map(|(_, bell)| Arc::clone(bell)).collect());
+        slab.set_wakers(links.iter().map(|(_, waker)| Arc::clone(waker)).collect());
         let routes = Routes::new(routes, limits.channel_name_bytes);
         Self {
             tally: Tally::new(Arc::clone(&metrics), routes.topics()),
@@ -117,7 +117,7 @@ impl<D> Bus<D> {
             encoder: Encoder::default(),
             pending: None,
             outbox: Outbox::new(links),
-            questions,
+            lookups,
             stopped: false,
             value_bytes_max: limits.record_value_bytes,
             now_ns: 0,
@@ -126,7 +126,7 @@ impl<D> Bus<D> {
         }
     }
 
-    /// Begins a life of a topic. Its earlier life, if any, is to be retired first.
+    /// Begins an incarnation of a topic. Its earlier incarnation, if any, is to be retired first.
     pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
         self.keys.push(Keys::default());
         self.sources.add_topic(name, epoch, self.routes.of_topic(name))
@@ -164,7 +164,7 @@ impl<D> Bus<D> {
     /// Takes the next record of a source; `now_ns` is the monotonic clock.
     ///
     /// # Errors
-    /// [`Full`]: a shard has yet to acknowledge the floor. The caller keeps the record, goes on answering questions, and
+    /// [`Full`]: a shard has yet to acknowledge the floor. The caller keeps the record, goes on answering lookups, and
     /// comes again with the same record.
     pub fn accept(&mut self, source: SourceNumber, record: &Record<'_>, now_ns: u64) -> Result<Taken, Full> {
         self.now_ns = now_ns;
@@ -232,8 +232,8 @@ impl<D> Bus<D> {
         }
     }
 
-    /// The topic's present life is over: announces `reset` for all its partitions, and retires it. `bounds`, by partition,
-    /// are the first offset that is void, at most the next one, and the end that was known last (exclusive).
+    /// The topic's present incarnation is over: announces `reset` for all its partitions, and retires it. `bounds`, by
+    /// partition, are the first offset that is void, at most the next one, and the end that was known last (exclusive).
     pub fn retire(&mut self, topic: TopicNumber, bounds: &[(i64, i64)]) {
         let sources = self.sources.of_topic(topic).to_vec();
         let reset = |(partition, source): (usize, SourceNumber)| {
@@ -251,22 +251,22 @@ impl<D> Bus<D> {
         self.metrics.partitions.set(self.sources.live() as u64);
     }
 
-    /// The partition's log was cut at `offset` (an unclean election): what came from there on is void. Announces it and
-    /// goes on at `offset` as a new source, so that positions never mix the two histories.
-    pub fn cut(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
+    /// The partition's log was truncated at `offset` (an unclean election): what came from there on is void. Announces
+    /// it and goes on at `offset` as a new source, so that positions never mix the two histories.
+    pub fn truncate(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
         let state = self.sources.source(source);
         let to = offset.max(state.next - 1);
-        self.jobs.push_back(Job::Cut(Bounds { source, from: offset, to }));
-        let by = self.sources.cut(source, offset, to);
+        self.jobs.push_back(Job::Truncation(Bounds { source, from: offset, to }));
+        let by = self.sources.truncate(source, offset, to);
         self.skip(by, offset);
         by
     }
 
-    /// Handles letters from shards and tries again what found an inbox full; never waits. False once ingest is to end.
-    pub fn answer_questions(&mut self) -> bool {
-        for _ in 0..LETTERS_MAX {
-            match self.questions.try_recv() {
-                Ok(letter) => self.handle(letter),
+    /// Handles messages from shards and tries again what found an inbox full; never waits. False once ingest is to end.
+    pub fn answer_lookups(&mut self) -> bool {
+        for _ in 0..INBOX_MESSAGES_MAX {
+            match self.lookups.try_recv() {
+                Ok(message) => self.handle(message),
                 Err(flume::TryRecvError::Disconnected) => self.stopped = true,
                 Err(flume::TryRecvError::Empty) => break,
             }
@@ -278,10 +278,10 @@ impl<D> Bus<D> {
         !self.stopped
     }
 
-    /// Waits up to `timeout` for a letter: what the ingest thread does while the slab is full.
-    pub fn await_letter(&mut self, timeout: Duration) {
-        if let Ok(letter) = self.questions.recv_timeout(timeout) {
-            self.handle(letter);
+    /// Waits up to `timeout` for a message of the inbox: what the ingest thread does while the slab is full.
+    pub fn await_message(&mut self, timeout: Duration) {
+        if let Ok(message) = self.lookups.recv_timeout(timeout) {
+            self.handle(message);
         }
     }
 
@@ -291,10 +291,10 @@ impl<D> Bus<D> {
         self.pending.is_some()
     }
 
-    /// Nothing waits: no letter, no answer, no gap notice. What the driver looks at again before it sleeps.
+    /// Nothing waits: no inbox message, no answer, no gap notice. What the driver looks at again before it sleeps.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.questions.is_empty() && !self.outbox.is_waiting() && self.jobs.is_empty()
+        self.lookups.is_empty() && !self.outbox.is_waiting() && self.jobs.is_empty()
     }
 
     /// Tells all shards about the state of all data.
@@ -321,7 +321,7 @@ impl<D> Bus<D> {
         self.work()
     }
 
-    /// Shows the shards what was appended and rings their bells.
+    /// Shows the shards what was appended and wakes those that sleep.
     pub fn publish(&mut self) {
         self.sources.show();
         self.slab.publish();
@@ -461,7 +461,7 @@ impl<D> Bus<D> {
             match job {
                 Job::Place(source, next) => self.append_place(source, next)?,
                 Job::Gap(bounds, reason) => self.append_gap(bounds, reason, false)?,
-                Job::Cut(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
+                Job::Truncation(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
             }
             self.jobs.pop_front();
         }
@@ -503,17 +503,17 @@ impl<D> Bus<D> {
 
 /// Channels.
 impl<D> Bus<D> {
-    fn handle(&mut self, letter: ToIngest) {
-        match letter {
-            ToIngest::Question(question) => self.answer(question),
+    fn handle(&mut self, message: ToIngest) {
+        match message {
+            ToIngest::Lookup(lookup) => self.answer(lookup),
             ToIngest::Release { shard, channel } => self.channels.release(channel, shard),
             ToIngest::Explain(asked) => self.explain(&asked),
             ToIngest::Stop => self.stopped = true,
         }
     }
 
-    fn answer(&mut self, question: Question) {
-        let Question { shard, name, modest } = question;
+    fn answer(&mut self, lookup: ChannelLookup) {
+        let ChannelLookup { shard, name, modest } = lookup;
         let outcome = self.grant(shard, &name, modest);
         self.metrics.questions.add(1);
         self.outbox.answer(shard, Answer { name, outcome });

@@ -7,11 +7,11 @@ use tracing::warn;
 
 use super::{
     faults::{Kind, partitions_text},
-    lives::Standstill,
+    incarnations::Standstill,
     thread::Ingest,
-    watcher::Question,
+    watcher::TopicLookup,
 };
-use crate::mail::{DataState, PartitionState};
+use crate::inbox::{DataState, PartitionState};
 
 /// Time between two rounds of duties: positions, lag, faults, CPU time.
 const DUTY_INTERVAL_NS: u64 = 1_000_000_000;
@@ -88,18 +88,18 @@ impl<R: Read, D> Ingest<R, D> {
         if now_ns.saturating_sub(last_ns) >= STANDSTILL_NS {
             standstill.asked_ns = Some(now_ns);
             let (topic, partition) = self.feed.name(tag);
-            self.ask(Question::Standing { topic, partition });
+            self.ask(TopicLookup::Standstill { topic, partition });
         }
     }
 
-    /// Brings what is wrong with the partitions of each topic's present life to /health, the log and clients.
+    /// Brings what is wrong with the partitions of each topic's present incarnation to /health, the log and clients.
     fn show_faults(&mut self) {
-        for life in 0..self.feed.known.lives.len() {
-            let topic = Arc::clone(&self.feed.known.lives[life].topic);
-            if self.feed.known.present(&topic) != Some(life) {
+        for incarnation in 0..self.feed.known.incarnations.len() {
+            let topic = Arc::clone(&self.feed.known.incarnations[incarnation].topic);
+            if self.feed.known.present(&topic) != Some(incarnation) {
                 continue;
             }
-            for (kind, text) in self.faults_of(life) {
+            for (kind, text) in self.faults_of(incarnation) {
                 match text {
                     Some(text) => self.feed.faults.set(&topic, kind, &text, self.feed.now_ns),
                     None => self.feed.faults.clear(&topic, kind),
@@ -108,9 +108,10 @@ impl<R: Read, D> Ingest<R, D> {
         }
     }
 
-    /// What is wrong with a life's partitions, by kind; none: nothing.
-    fn faults_of(&self, life: usize) -> [(Kind, Option<String>); 3] {
-        let parts = || self.feed.known.lives[life].tags.iter().map(|&tag| self.feed.known.part(tag));
+    /// What is wrong with an incarnation's partitions, by kind; none: nothing.
+    fn faults_of(&self, incarnation: usize) -> [(Kind, Option<String>); 3] {
+        let parts =
+            || self.feed.known.incarnations[incarnation].tags.iter().map(|&tag| self.feed.known.part(tag));
         let seconds = |since_ns: u64| self.feed.now_ns.saturating_sub(since_ns) / 1_000_000_000;
         let leaderless = parts().filter_map(|part| Some((part.partition, part.leaderless?.to_owned())));
         let refused = parts().filter_map(|part| Some((part.partition, part.refusal.as_ref()?.to_string())));
@@ -141,17 +142,16 @@ impl<R: Read, D> Ingest<R, D> {
         }
         for tag in std::mem::take(&mut self.feed.out_of_range) {
             let (topic, partition) = self.feed.name(tag);
-            self.ask(Question::Ends { topic, partition });
+            self.ask(TopicLookup::Ends { topic, partition });
         }
-        for life in std::mem::take(&mut self.feed.stopped) {
-            self.end_parts(life);
+        for incarnation in std::mem::take(&mut self.feed.stopped) {
+            self.end_parts(incarnation);
         }
         if std::mem::take(&mut self.feed.look) {
-            self.ask(Question::Look);
+            self.ask(TopicLookup::Look);
         }
         // What finds no room waits for the next turn.
-        let sent =
-            self.unasked.iter().take_while(|&question| self.questions.try_send(question.clone()).is_ok());
+        let sent = self.unasked.iter().take_while(|&lookup| self.lookups.try_send(lookup.clone()).is_ok());
         let sent = sent.count();
         self.unasked.drain(..sent);
     }

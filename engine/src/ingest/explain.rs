@@ -2,7 +2,7 @@
 //! given back, and nothing below the reclaimed floor is read.
 
 use super::{bus::Bus, sources::UNKNOWN};
-use crate::mail::{ExplainTopic, Newest, PartitionFacts, TopicFacts};
+use crate::inbox::{ExplainTopic, Newest, PartitionFacts, TopicFacts};
 
 impl<D> Bus<D> {
     /// Answers with what is known now, if the asker still waits.

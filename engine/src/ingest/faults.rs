@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::reach::{AGAIN_NS, FIRST_NS};
 use crate::{
     health::{Health, Reason},
-    mail::{DataState, Status},
+    inbox::{DataState, Status},
 };
 
 /// The kinds of trouble that a topic may have.

@@ -12,12 +12,12 @@ use super::{
     encode::Record,
     faults::{Faults, Kind},
     headers,
+    incarnations::{Incarnation, Incarnations, Marks, TruncatedAt},
     jobs::Bounds,
-    lives::{CutAt, Life, Lives, Marks},
     pressure::Pressure,
     reach::Reach,
 };
-use crate::{catalog::Start, health::Health, mail::PartitionState, metrics::IngestMetrics};
+use crate::{catalog::Start, health::Health, inbox::PartitionState, metrics::IngestMetrics};
 
 /// Records, and bytes of their values, taken in one turn: latency does not grow with what has piled up.
 const RECORDS_A_TURN: usize = 128;
@@ -27,7 +27,7 @@ const BYTES_A_TURN: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Feed<D> {
     pub(super) bus: Bus<D>,
-    pub(super) known: Lives,
+    pub(super) known: Incarnations,
     pub(super) reach: Reach,
     pub(super) faults: Faults,
     pub(super) pressure: Pressure,
@@ -39,7 +39,7 @@ pub(super) struct Feed<D> {
     pub(super) took: bool,
     /// Partitions out of range that the watcher is yet to be asked about.
     pub(super) out_of_range: Vec<u32>,
-    /// Lives that a value above the limit has ended, to be unassigned.
+    /// Incarnations that a value above the limit has ended, to be unassigned.
     pub(super) stopped: Vec<usize>,
     /// Something is odd: worth a look at the topics.
     pub(super) look: bool,
@@ -53,7 +53,7 @@ impl<D> Feed<D> {
     pub(super) fn new(bus: Bus<D>, health: Arc<Health>, metrics: Arc<IngestMetrics>, marks: Marks) -> Self {
         Self {
             bus,
-            known: Lives::default(),
+            known: Incarnations::default(),
             reach: Reach::default(),
             faults: Faults::new(Arc::clone(&health)),
             pressure: Pressure::new(Arc::clone(&health), Arc::clone(&metrics)),
@@ -71,12 +71,17 @@ impl<D> Feed<D> {
         }
     }
 
-    /// Begins a life, without partitions.
-    pub(super) fn begin_life(&mut self, topic: &Arc<str>, id: Option<kafka::TopicId>, epoch: Epoch) -> usize {
+    /// Begins an incarnation, without partitions.
+    pub(super) fn begin_incarnation(
+        &mut self,
+        topic: &Arc<str>,
+        id: Option<kafka::TopicId>,
+        epoch: Epoch,
+    ) -> usize {
         let number = self.bus.add_topic(topic, epoch);
         let wants_headers = self.bus.wants_headers(number);
         let topic = Arc::clone(topic);
-        self.known.begin(Life {
+        self.known.begin(Incarnation {
             topic,
             id,
             epoch,
@@ -88,12 +93,12 @@ impl<D> Feed<D> {
         })
     }
 
-    /// Adds a life's next partition.
-    pub(super) fn add_part(&mut self, life: usize, start: Start) -> u32 {
-        let Life { number, tags, .. } = &self.known.lives[life];
+    /// Adds an incarnation's next partition.
+    pub(super) fn add_part(&mut self, incarnation: usize, start: Start) -> u32 {
+        let Incarnation { number, tags, .. } = &self.known.incarnations[incarnation];
         let partition = u32::try_from(tags.len()).expect("partitions are few");
         let source = self.bus.add_source(*number, partition, start);
-        self.known.add(life, source)
+        self.known.add(incarnation, source)
     }
 
     /// A new turn: nothing is taken yet.
@@ -117,10 +122,10 @@ impl<D> Feed<D> {
 
     fn take_record(&mut self, record: &kafka::Record<'_>) -> Flow {
         let part = self.known.part_mut(record.tag);
-        let life = part.life;
+        let incarnation = part.incarnation;
         // What is held comes again, from where it was left. But the record that found the slab full is finished, and with
         // it the wait of all others: it was fetched before whatever holds its partition back by now.
-        let is_read = part.state == PartitionState::Reading && !self.known.lives[life].stopped;
+        let is_read = part.state == PartitionState::Reading && !self.known.incarnations[incarnation].stopped;
         if !is_read && !self.bus.is_mid_record() {
             return Flow::Next;
         }
@@ -129,7 +134,7 @@ impl<D> Feed<D> {
         part.refusal = None;
         self.took = true;
         self.end_hole(record.tag, record.offset);
-        let flow = if self.known.lives[life].wants_headers {
+        let flow = if self.known.incarnations[incarnation].wants_headers {
             let mut room = headers::Room::default();
             self.accept(record, headers::present(record.headers, &mut room))
         } else {
@@ -158,7 +163,7 @@ impl<D> Feed<D> {
         loop {
             match self.bus.accept(self.known.part(tag).source, &record, self.now_ns) {
                 Ok(Taken::Done) => return Flow::Next,
-                Ok(Taken::Behind) => self.cut(tag, record.offset),
+                Ok(Taken::Behind) => self.truncate(tag, record.offset),
                 Ok(Taken::Stop) => {
                     self.stop_topic(tag, record.value.map_or(0, <[u8]>::len));
                     return Flow::Next;
@@ -185,30 +190,30 @@ impl<D> Feed<D> {
         }
     }
 
-    /// The partition's log was cut at `offset`, or goes on there.
-    pub(super) fn cut(&mut self, tag: u32, offset: i64) {
+    /// The partition's log was truncated at `offset`, or goes on there.
+    pub(super) fn truncate(&mut self, tag: u32, offset: i64) {
         let source = self.known.part(tag).source;
         let (topic, partition) = self.name(tag);
         let expected = self.bus.next_offset(source);
-        warn!(topic = &*topic, partition, offset, expected, "the log was cut: clients get a gap notice");
-        let source = self.bus.cut(source, offset);
+        warn!(topic = &*topic, partition, offset, expected, "log truncated: clients get a gap notice");
+        let source = self.bus.truncate(source, offset);
         let part = self.known.part_mut(tag);
         part.source = source;
-        part.cut_at(offset);
+        part.truncated_at(offset);
     }
 
     fn stop_topic(&mut self, tag: u32, bytes: usize) {
-        let life = self.known.part(tag).life;
-        self.known.lives[life].stopped = true;
-        let topic = Arc::clone(&self.known.lives[life].topic);
+        let incarnation = self.known.part(tag).incarnation;
+        self.known.incarnations[incarnation].stopped = true;
+        let topic = Arc::clone(&self.known.incarnations[incarnation].topic);
         let text = format!("a value of {bytes} bytes is above the limit");
         self.faults.set(&topic, Kind::Stopped, &text, self.now_ns);
-        self.stopped.push(life);
+        self.stopped.push(incarnation);
     }
 
     /// Topic and partition of a tag, for the log.
     pub(super) fn name(&self, tag: u32) -> (Arc<str>, u32) {
-        (Arc::clone(&self.known.life_of(tag).topic), self.known.part(tag).partition)
+        (Arc::clone(&self.known.incarnation_of(tag).topic), self.known.part(tag).partition)
     }
 
     /// Sets what is done with a partition, and shows it to those who ask.
@@ -232,14 +237,14 @@ impl<D> Feed<D> {
         self.out_of_range.push(tag);
     }
 
-    /// The leader's log parts from what was read. Whether the topic is still the same is asked first: another life may look
-    /// like this, too.
+    /// The leader's log parts from what was read. Whether the topic is still the same is asked first: another
+    /// incarnation may look like this, too.
     fn truncated(&mut self, tag: u32, at: Option<i64>, text: &str) {
-        let cut = at.map_or(CutAt::Unknown, CutAt::Offset);
+        let truncated = at.map_or(TruncatedAt::Unknown, TruncatedAt::Offset);
         if self.hold(tag) {
             let (topic, partition) = self.name(tag);
             info!(topic = &*topic, partition, reason = text, "the leader's log parts from what was read");
-            self.known.part_mut(tag).cut = Some(cut);
+            self.known.part_mut(tag).truncated = Some(truncated);
         }
     }
 
@@ -267,15 +272,15 @@ impl<D> Feed<D> {
     }
 
     fn doubt(&mut self, tag: u32, id: Option<kafka::TopicId>, text: &str) {
-        let life = self.known.part(tag).life;
+        let incarnation = self.known.part(tag).incarnation;
         if id.is_some() {
-            // The consumer may be the last to hear of a life: what was held for that goes on with the next look.
-            if self.known.lives[life].id == id {
-                self.known.lives[life].is_replaced = false;
+            // The consumer may be the last to hear of an incarnation: what was held for that goes on with the next look.
+            if self.known.incarnations[incarnation].id == id {
+                self.known.incarnations[incarnation].is_replaced = false;
                 self.look = true;
                 return;
             }
-            self.known.lives[life].is_replaced = true;
+            self.known.incarnations[incarnation].is_replaced = true;
         }
         if self.hold(tag) {
             let (topic, partition) = self.name(tag);

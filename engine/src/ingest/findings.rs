@@ -8,13 +8,13 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     faults::Kind,
+    incarnations::TruncatedAt,
     jobs::Bounds,
-    lives::CutAt,
     reach::Witness,
     thread::{Ingest, Ready},
-    watcher::{Begin, Finding, Question},
+    watcher::{Begin, Finding, TopicLookup},
 };
-use crate::{catalog::Start, health::Reason, mail::PartitionState};
+use crate::{catalog::Start, health::Reason, inbox::PartitionState};
 
 /// Time between two words in the log about broken connections.
 const LOST_INTERVAL_NS: u64 = 10_000_000_000;
@@ -25,9 +25,9 @@ const SILENT: &str = "its leader does not answer";
 impl<R: Read, D> Ingest<R, D> {
     pub(super) fn apply(&mut self, finding: Finding) {
         match finding {
-            Finding::Life { topic, id, epoch, partitions, begin } => {
+            Finding::Incarnation { topic, id, epoch, partitions, begin } => {
                 self.present(&topic);
-                self.begin_life(&topic, id, epoch, partitions, begin);
+                self.begin_incarnation(&topic, id, epoch, partitions, begin);
             }
             Finding::Grown { topic, epoch, partitions } => self.grow(&topic, epoch, partitions),
             Finding::Same { topic, epoch, mark, leaderless } => {
@@ -38,8 +38,8 @@ impl<R: Read, D> Ingest<R, D> {
             Finding::Ends { topic, epoch, partition, low, high } => {
                 self.ends(&topic, epoch, partition, low, high);
             }
-            Finding::Standing { topic, epoch, partition, stable, end } => {
-                self.standing(&topic, epoch, partition, stable, end);
+            Finding::Standstill { topic, epoch, partition, stable, end } => {
+                self.standstill(&topic, epoch, partition, stable, end);
             }
             Finding::Missing(topic) => {
                 self.hold_topic(&topic);
@@ -65,8 +65,8 @@ impl<R: Read, D> Ingest<R, D> {
 
     /// Holds all partitions of a topic that may be another by now.
     fn hold_topic(&mut self, topic: &str) {
-        let Some(life) = self.feed.known.present(topic) else { return };
-        for tag in self.feed.known.lives[life].tags.clone() {
+        let Some(incarnation) = self.feed.known.present(topic) else { return };
+        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
             // (To hold anew what is held would ask for a look, which finds it missing again, and so on without a pause.)
             if self.feed.known.part(tag).state != PartitionState::Held {
                 self.feed.hold(tag);
@@ -74,7 +74,7 @@ impl<R: Read, D> Ingest<R, D> {
         }
     }
 
-    fn begin_life(
+    fn begin_incarnation(
         &mut self,
         topic: &Arc<str>,
         id: Option<TopicId>,
@@ -91,32 +91,32 @@ impl<R: Read, D> Ingest<R, D> {
             } else {
                 warn!(topic = &**topic, %epoch, "the topic was created anew: clients get a gap notice, it is read from its beginning");
             }
-            self.end_life(old, begin);
+            self.end_incarnation(old, begin);
         }
         info!(topic = &**topic, %epoch, partitions, "reads a topic");
-        let life = self.feed.begin_life(topic, id, epoch);
+        let incarnation = self.feed.begin_incarnation(topic, id, epoch);
         for partition in 0..partitions as usize {
             let start = match (begin, goes_on.get(partition)) {
                 (Begin::GoesOn, Some(&next)) if next >= 0 => Start::At(next),
-                // One that the life before did not have was added meanwhile.
+                // One that the incarnation before did not have was added meanwhile.
                 (Begin::AtStart, _) | (Begin::GoesOn, None) => Start::Beginning,
                 (Begin::GoesOn | Begin::Elsewhere, _) => Start::Unresolved,
             };
-            let tag = self.feed.add_part(life, start);
+            let tag = self.feed.add_part(incarnation, start);
             self.begin(tag);
         }
     }
 
-    fn next_offsets(&self, life: usize) -> Vec<i64> {
-        let tags = &self.feed.known.lives[life].tags;
+    fn next_offsets(&self, incarnation: usize) -> Vec<i64> {
+        let tags = &self.feed.known.incarnations[incarnation].tags;
         tags.iter().map(|&tag| self.feed.bus.next_offset(self.feed.known.part(tag).source)).collect()
     }
 
-    /// A life is over. Where it was not seen when it ended, what was read since the last look may be of the next one, and is
-    /// void.
-    fn end_life(&mut self, life: usize, next: Begin) {
-        let seen = self.feed.known.lives[life].is_replaced || next == Begin::GoesOn;
-        let tags = self.feed.known.lives[life].tags.clone();
+    /// An incarnation is over. Where it was not seen when it ended, what was read since the last look may be of the
+    /// next one, and is void.
+    fn end_incarnation(&mut self, incarnation: usize, next: Begin) {
+        let seen = self.feed.known.incarnations[incarnation].is_replaced || next == Begin::GoesOn;
+        let tags = self.feed.known.incarnations[incarnation].tags.clone();
         let bounds = |&tag: &u32| {
             let part = self.feed.known.part(tag);
             let next = self.feed.bus.next_offset(part.source);
@@ -124,16 +124,16 @@ impl<R: Read, D> Ingest<R, D> {
             (from, self.reader.end(tag).unwrap_or(-1))
         };
         let bounds: Vec<(i64, i64)> = tags.iter().map(bounds).collect();
-        self.end_parts(life);
-        self.feed.bus.retire(self.feed.known.lives[life].number, &bounds);
-        let topic = Arc::clone(&self.feed.known.lives[life].topic);
+        self.end_parts(incarnation);
+        self.feed.bus.retire(self.feed.known.incarnations[incarnation].number, &bounds);
+        let topic = Arc::clone(&self.feed.known.incarnations[incarnation].topic);
         for kind in [Kind::Stopped, Kind::Leaderless, Kind::ReadRefused, Kind::Transaction] {
             self.feed.faults.clear(&topic, kind);
         }
     }
 
-    pub(super) fn end_parts(&mut self, life: usize) {
-        for tag in self.feed.known.lives[life].tags.clone() {
+    pub(super) fn end_parts(&mut self, incarnation: usize) {
+        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
             let state = self.feed.known.part(tag).state;
             if !matches!(state, PartitionState::Waiting | PartitionState::Ended)
                 && let Err(error) = self.reader.unassign(tag)
@@ -145,19 +145,19 @@ impl<R: Read, D> Ingest<R, D> {
     }
 
     fn grow(&mut self, topic: &Arc<str>, epoch: Epoch, partitions: u32) {
-        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
-        while self.feed.known.lives[life].tags.len() < partitions as usize {
-            let tag = self.feed.add_part(life, Start::Beginning);
+        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
+        while self.feed.known.incarnations[incarnation].tags.len() < partitions as usize {
+            let tag = self.feed.add_part(incarnation, Start::Beginning);
             info!(topic = &**topic, partition = self.feed.known.part(tag).partition, "finds a new partition");
         }
     }
 
-    /// The topic is as known: what was held for doubt goes on, and what was read until the question was put is confirmed.
+    /// The topic is as known: what was held for doubt goes on, and what was read until the lookup was made is confirmed.
     fn same(&mut self, topic: &str, epoch: Epoch, mark: u64, leaderless: &[u32]) {
-        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
         // Its successor is known to be there: whoever answered has not heard of it yet.
-        let is_replaced = self.feed.known.lives[life].is_replaced;
-        for tag in self.feed.known.lives[life].tags.clone() {
+        let is_replaced = self.feed.known.incarnations[incarnation].is_replaced;
+        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
             let part = self.feed.known.part_mut(tag);
             // A leader that does not answer is still one when the cluster names it again: the start tells.
             let silent =
@@ -173,19 +173,19 @@ impl<R: Read, D> Ingest<R, D> {
         }
     }
 
-    /// A partition that was held is of the topic we know: reading goes on, where its log was cut if it was.
+    /// A partition that was held is of the topic we know: reading goes on, where its log was truncated if it was.
     fn release(&mut self, tag: u32) {
-        let cut = self.feed.known.part_mut(tag).cut.take();
+        let truncated = self.feed.known.part_mut(tag).truncated.take();
         let next = self.feed.bus.next_offset(self.feed.known.part(tag).source);
-        match cut {
-            Some(CutAt::Offset(at)) if at < next => self.feed.cut(tag, at),
+        match truncated {
+            Some(TruncatedAt::Offset(at)) if at < next => self.feed.truncate(tag, at),
             // All that was read may be void: asks where the log begins.
-            Some(CutAt::Unknown) => {
-                self.feed.known.part_mut(tag).cut = cut;
+            Some(TruncatedAt::Unknown) => {
+                self.feed.known.part_mut(tag).truncated = truncated;
                 self.feed.set_state(tag, PartitionState::OutOfRange);
                 return self.feed.out_of_range.push(tag);
             }
-            Some(CutAt::Offset(_)) | None => {}
+            Some(TruncatedAt::Offset(_)) | None => {}
         }
         self.go_on(tag);
     }
@@ -205,9 +205,9 @@ impl<R: Read, D> Ingest<R, D> {
     }
 
     fn starts(&mut self, topic: &str, epoch: Epoch, starts: &[(u32, Option<i64>)]) {
-        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
         for &(partition, start) in starts {
-            let Some(tag) = self.feed.known.tag(life, partition) else { continue };
+            let Some(tag) = self.feed.known.tag(incarnation, partition) else { continue };
             if let Some(start) = start {
                 info!(topic, partition, start, "reads a partition");
                 self.feed.known.part_mut(tag).leaderless = None;
@@ -219,18 +219,18 @@ impl<R: Read, D> Ingest<R, D> {
         }
     }
 
-    /// An offset was out of range, in the same life: goes on at the end of the log that is nearest.
+    /// An offset was out of range, in the same incarnation: goes on at the end of the log that is nearest.
     fn ends(&mut self, topic: &str, epoch: Epoch, partition: u32, low: i64, high: i64) {
-        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
-        let Some(tag) = self.feed.known.tag(life, partition) else { return };
+        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(tag) = self.feed.known.tag(incarnation, partition) else { return };
         if self.feed.known.part(tag).state != PartitionState::OutOfRange {
             return;
         }
-        let cut = self.feed.known.part_mut(tag).cut.take();
+        let truncated = self.feed.known.part_mut(tag).truncated.take();
         let source = self.feed.known.part(tag).source;
         let next = self.feed.bus.next_offset(source);
-        if cut == Some(CutAt::Unknown) && low < next {
-            self.feed.cut(tag, low);
+        if truncated == Some(TruncatedAt::Unknown) && low < next {
+            self.feed.truncate(tag, low);
         } else if next < low {
             warn!(
                 topic,
@@ -242,15 +242,15 @@ impl<R: Read, D> Ingest<R, D> {
             let bounds = Bounds { source, from: next, to: low - 1 };
             self.feed.bus.gap(GapReason::Retention, vec![bounds]);
         } else if next > high {
-            self.feed.cut(tag, high);
+            self.feed.truncate(tag, high);
         }
         self.go_on(tag);
     }
 
     /// Why a partition stands still: an open transaction holds it back, or nothing does any more.
-    fn standing(&mut self, topic: &str, epoch: Epoch, partition: u32, stable: i64, end: i64) {
-        let Some(life) = self.feed.known.with_epoch(topic, epoch) else { return };
-        let Some(tag) = self.feed.known.tag(life, partition) else { return };
+    fn standstill(&mut self, topic: &str, epoch: Epoch, partition: u32, stable: i64, end: i64) {
+        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(tag) = self.feed.known.tag(incarnation, partition) else { return };
         if let Some(standstill) = &mut self.feed.known.part_mut(tag).standstill {
             standstill.unstable = (stable < end && stable <= standstill.next).then_some(stable);
         }
@@ -259,16 +259,16 @@ impl<R: Read, D> Ingest<R, D> {
     /// Has the consumer read a partition whose start is known.
     pub(super) fn begin(&mut self, tag: u32) {
         let part = self.feed.known.part(tag);
-        let life = &self.feed.known.lives[part.life];
+        let incarnation = &self.feed.known.incarnations[part.incarnation];
         let next = self.feed.bus.next_offset(part.source);
-        if next < 0 || life.stopped || part.state != PartitionState::Waiting {
+        if next < 0 || incarnation.stopped || part.state != PartitionState::Waiting {
             return;
         }
-        match self.reader.assign(&life.topic, part.partition, next, tag) {
+        match self.reader.assign(&incarnation.topic, part.partition, next, tag) {
             Ok(()) => {
                 self.feed.known.part_mut(tag).begin(next);
                 self.feed.set_state(tag, PartitionState::Reading);
-                self.compare_lives(tag);
+                self.compare_incarnations(tag);
             }
             Err(error) => {
                 let (topic, partition) = self.feed.name(tag);
@@ -277,21 +277,21 @@ impl<R: Read, D> Ingest<R, D> {
         }
     }
 
-    /// Holds back what the consumer reads by another id than that of the life: it is yet to hear of this one, or knows of the
-    /// next already. It tells when that changes.
-    fn compare_lives(&mut self, tag: u32) {
-        let life = self.feed.known.part(tag).life;
-        let (reads, is) = (self.reader.reads(tag), self.feed.known.lives[life].id);
+    /// Holds back what the consumer reads by another id than that of the incarnation: it is yet to hear of this one, or
+    /// knows of the next already. It tells when that changes.
+    fn compare_incarnations(&mut self, tag: u32) {
+        let incarnation = self.feed.known.part(tag).incarnation;
+        let (reads, is) = (self.reader.reads(tag), self.feed.known.incarnations[incarnation].id);
         if reads.is_some() && is.is_some() && reads != is {
-            self.feed.known.lives[life].is_replaced = true;
+            self.feed.known.incarnations[incarnation].is_replaced = true;
             self.feed.hold(tag);
         }
     }
 
     /// Asks the watcher; what finds no room waits for the next turn.
-    pub(super) fn ask(&mut self, question: Question) {
-        if !self.unasked.contains(&question) {
-            self.unasked.push(question);
+    pub(super) fn ask(&mut self, lookup: TopicLookup) {
+        if !self.unasked.contains(&lookup) {
+            self.unasked.push(lookup);
         }
     }
 }

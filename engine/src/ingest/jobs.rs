@@ -27,8 +27,9 @@ pub(super) enum Job {
     Place(SourceNumber, i64),
     /// A gap; each shard tells it to those who are subscribed when it reads the entry.
     Gap(Bounds, GapReason),
-    /// The same, of a log that was cut: the place of the source that goes on comes right behind, and nobody stands between.
-    Cut(Bounds),
+    /// The same, of a log that was truncated: the place of the source that goes on comes right behind, and nobody
+    /// stands between.
+    Truncation(Bounds),
 }
 
 /// Jobs in their order.

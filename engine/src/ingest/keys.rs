@@ -1,7 +1,7 @@
 //! A small sample of the keys that were read, for those who wonder why theirs is not among them.
 
 use super::encode::Record;
-use crate::mail::KeyFacts;
+use crate::inbox::KeyFacts;
 
 /// Distinct keys kept of a topic.
 const KEYS: usize = 16;
@@ -13,7 +13,7 @@ const FIRST: u32 = 64;
 /// goes round its keys.
 const STRIDE: u32 = 61;
 
-/// Keys of one life of a topic: the last distinct ones of those looked at.
+/// Keys of one incarnation of a topic: the last distinct ones of those looked at.
 #[derive(Debug)]
 pub(super) struct Keys {
     /// Records until one is looked at.

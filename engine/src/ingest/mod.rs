@@ -1,15 +1,15 @@
 //! Ingest: from Kafka's partitions to the slab.
 //!
 //! Two threads. The *ingest thread* ([`Ingest`]) owns the consumer and the [`Bus`]: it drains records, renders their
-//! channels, encodes each frame once, appends, publishes once a batch, and answers the shards' questions in between. It
+//! channels, encodes each frame once, appends, publishes once a batch, and answers the shards' lookups in between. It
 //! makes no call that waits for a broker. The *topic watcher* ([`Watcher`]) makes all of those: it resolves start
-//! positions, looks for new partitions, topics and lives every few seconds, and sends what it finds.
+//! positions, looks for new partitions, topics and incarnations every few seconds, and sends what it finds.
 //!
 //! Neither waits for time by itself: [`Ingest::turn`] is one turn, [`Watcher::look`] one look, and both reach Kafka through
 //! traits, so the simulation drives the same code over a modelled Kafka.
 //!
 //! What must always hold here: order within a partition never changes; nothing is dropped without a counter and nothing
-//! skipped without a gap notice; a channel's number never means two names at once; a question is answered whatever the
+//! skipped without a gap notice; a channel's number never means two names at once; a lookup is answered whatever the
 //! brokers and the other shards do.
 
 mod bus;
@@ -21,9 +21,9 @@ mod faults;
 mod feed;
 mod findings;
 mod headers;
+mod incarnations;
 mod jobs;
 mod keys;
-mod lives;
 mod outbox;
 mod pressure;
 mod reach;

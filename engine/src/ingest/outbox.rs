@@ -1,25 +1,25 @@
-//! Letters to shards. A full inbox never stops ingest: the letter waits here and is tried again on the next turn.
+//! Messages to shards. A full inbox never stops ingest: the message waits here and is tried again on the next turn.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use flume::TrySendError;
 
 use crate::{
-    mail::{Answer, Status, ToShard},
-    slab::Bell,
+    inbox::{Answer, Status, ToShard},
+    slab::Waker,
 };
 
 /// The way to one shard.
 #[derive(Debug)]
 struct Way<D> {
     inbox: flume::Sender<ToShard<D>>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     /// Answers that found the inbox full; as many as the shard has asked, which is its own bound.
     answers: VecDeque<Answer>,
     /// Only the newest state of each topic, and of all, matters.
     states: VecDeque<Status>,
-    /// Something was put into the inbox since the bell was last rung.
-    ring: bool,
+    /// Something was put into the inbox since the shard was last woken.
+    wake: bool,
     /// The shard has ended.
     ended: bool,
 }
@@ -28,24 +28,24 @@ struct Way<D> {
 #[derive(Debug)]
 pub(super) struct Outbox<D> {
     ways: Vec<Way<D>>,
-    /// Letters wait somewhere.
+    /// Messages wait somewhere.
     waiting: bool,
 }
 
 impl<D> Outbox<D> {
-    pub(super) fn new(links: Vec<(flume::Sender<ToShard<D>>, Arc<Bell>)>) -> Self {
-        let way = |(inbox, bell)| Way {
+    pub(super) fn new(links: Vec<(flume::Sender<ToShard<D>>, Arc<Waker>)>) -> Self {
+        let way = |(inbox, waker)| Way {
             inbox,
-            bell,
+            waker,
             answers: VecDeque::new(),
             states: VecDeque::new(),
-            ring: false,
+            wake: false,
             ended: false,
         };
         Self { ways: links.into_iter().map(way).collect(), waiting: false }
     }
 
-    /// Letters wait for room in an inbox.
+    /// Messages wait for room in an inbox.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting
     }
@@ -64,7 +64,7 @@ impl<D> Outbox<D> {
         }
     }
 
-    /// Tries what waits again, and rings the bells: once a batch.
+    /// Tries what waits again, and wakes the shards: once a batch.
     pub(super) fn deliver(&mut self) {
         if self.waiting {
             self.waiting = false;
@@ -72,9 +72,9 @@ impl<D> Outbox<D> {
                 self.waiting |= !way.send();
             }
         }
-        for way in self.ways.iter_mut().filter(|way| way.ring) {
-            way.ring = false;
-            way.bell.ring();
+        for way in self.ways.iter_mut().filter(|way| way.wake) {
+            way.wake = false;
+            way.waker.wake();
         }
     }
 }
@@ -82,17 +82,17 @@ impl<D> Outbox<D> {
 impl<D> Way<D> {
     /// Puts into the inbox what it takes; true if nothing is left.
     fn send(&mut self) -> bool {
-        while let Some(letter) = self.next() {
+        while let Some(message) = self.next() {
             if self.ended {
                 continue;
             }
-            match self.inbox.try_send(letter) {
-                Ok(()) => self.ring = true,
+            match self.inbox.try_send(message) {
+                Ok(()) => self.wake = true,
                 Err(TrySendError::Disconnected(_)) => self.ended = true,
-                Err(TrySendError::Full(letter)) => {
-                    // A shard that is busy rather than asleep would look anyway; the bell costs it nothing.
-                    self.ring = true;
-                    self.put_back(letter);
+                Err(TrySendError::Full(message)) => {
+                    // A shard that is busy rather than asleep would look anyway; to wake it costs nothing.
+                    self.wake = true;
+                    self.put_back(message);
                     return false;
                 }
             }
@@ -105,8 +105,8 @@ impl<D> Way<D> {
         answer.or_else(|| self.states.pop_front().map(ToShard::Status))
     }
 
-    fn put_back(&mut self, letter: ToShard<D>) {
-        match letter {
+    fn put_back(&mut self, message: ToShard<D>) {
+        match message {
             ToShard::Channel(answer) => self.answers.push_front(answer),
             ToShard::Status(status) => self.states.push_front(status),
             ToShard::Connection(_) | ToShard::Explain(_) | ToShard::Drain { .. } | ToShard::Stop => {

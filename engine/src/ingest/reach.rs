@@ -1,9 +1,9 @@
 //! Whether the brokers are heard, and what clients are told about it.
 //!
-//! Two witnesses: the consumer's own connections, and the topic watcher's questions. One that is silent is enough to
+//! Two witnesses: the consumer's own connections, and the topic watcher's lookups. One that is silent is enough to
 //! doubt; a record that arrives proves both wrong.
 
-use crate::mail::DataState;
+use crate::inbox::DataState;
 
 /// Silence before clients are told: a broker that restarts its connection is no news.
 pub(super) const FIRST_NS: u64 = 2_500_000_000;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use proto::position::{Epoch, Position};
 
 use crate::{
-    catalog::{Catalog, Cut, SharedCatalog, Source, SourceNumber, Topic, TopicNumber},
+    catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber, Truncation},
     config::{Oversized, Route},
-    mail::PartitionState,
+    inbox::PartitionState,
 };
 
 /// Not known yet.
 pub(super) const UNKNOWN: i64 = -1;
 
-/// One life of a topic.
+/// One incarnation of a topic.
 #[derive(Debug)]
 pub(super) struct TopicState {
     pub(super) name: Arc<str>,
@@ -25,7 +25,7 @@ pub(super) struct TopicState {
     pub(super) stops: bool,
 }
 
-/// One partition of one life of a topic.
+/// One partition of one incarnation of a topic.
 #[derive(Debug)]
 pub(super) struct SourceState {
     pub(super) topic: TopicNumber,
@@ -58,7 +58,7 @@ impl Sources {
         Self { shared, catalog: Catalog::default(), changed: false, topics: Vec::new(), sources: Vec::new() }
     }
 
-    /// Partitions of the topics' present lives.
+    /// Partitions of the topics' present incarnations.
     pub(super) fn live(&self) -> usize {
         self.catalog.topics.iter().filter(|topic| !topic.retired).map(|topic| topic.sources.len()).sum()
     }
@@ -80,7 +80,7 @@ impl Sources {
         &self.topics[topic as usize]
     }
 
-    /// The present life of the topic of this name.
+    /// The present incarnation of the topic of this name.
     pub(super) fn find(&self, name: &str) -> Option<TopicNumber> {
         self.catalog.topic(name).map(|(number, _)| number)
     }
@@ -134,7 +134,7 @@ impl Sources {
             end: UNKNOWN,
             state,
         });
-        self.catalog.sources.push(Source { topic, partition, from_start, replaces: None, cut: None });
+        self.catalog.sources.push(Source { topic, partition, from_start, replaces: None, truncation: None });
         let by_partition = &mut self.catalog.topics[topic as usize].sources;
         if let Some(present) = by_partition.get_mut(partition as usize) {
             *present = number;
@@ -146,15 +146,15 @@ impl Sources {
         number
     }
 
-    /// Another source takes the place of one whose log was cut at `at`; what it had up to `to` is void.
-    pub(super) fn cut(&mut self, source: SourceNumber, at: i64, to: i64) -> SourceNumber {
+    /// Another source takes the place of one whose log was truncated at `at`; what it had up to `to` is void.
+    pub(super) fn truncate(&mut self, source: SourceNumber, at: i64, to: i64) -> SourceNumber {
         let SourceState { topic, partition, next, state, .. } = *self.source(source);
         // It moves no more.
         self.source_mut(source).placed = next;
         let by = self.add_source(topic, partition, false);
         // The consumer does with the partition what it did before; where it ends now is yet to be told.
         self.source_mut(by).state = state;
-        self.catalog.sources[source as usize].cut = Some(Cut { at, to, by });
+        self.catalog.sources[source as usize].truncation = Some(Truncation { at, to, by });
         self.catalog.sources[by as usize].replaces = Some(source);
         by
     }

@@ -9,8 +9,8 @@ use tracing::info;
 use super::{
     bus::Bus,
     feed::Feed,
-    lives::Marks,
-    watcher::{Finding, Links, Question, Watcher},
+    incarnations::Marks,
+    watcher::{Finding, Links, TopicLookup, Watcher},
 };
 use crate::{
     catalog::SharedCatalog,
@@ -18,18 +18,18 @@ use crate::{
     config::Config,
     error::Error,
     health::Health,
-    mail::{ToIngest, ToShard},
+    inbox::{ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Writer},
+    slab::{Waker, Writer},
 };
 
 /// Deliveries drained at once.
 const BATCH: usize = 1_024;
 /// Longest sleep: events of the connections are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(200);
-/// The same while letters wait for room in an inbox.
+/// The same while messages wait for room in an inbox.
 const SLEEP_SHORT: Duration = Duration::from_millis(1);
-/// Findings and questions under way.
+/// Findings and lookups under way.
 const FINDINGS_MAX: usize = 1_024;
 
 /// What ingest is built from. `D` is the ring's kind of descriptor.
@@ -39,12 +39,12 @@ pub struct Setup<'a, D> {
     pub config: &'a Config,
     /// The slab's writing end.
     pub writer: Writer,
-    /// Inboxes and bells of the shards, by shard.
-    pub links: Vec<(Sender<ToShard<D>>, Arc<Bell>)>,
+    /// Inboxes and wakers of the shards, by shard.
+    pub links: Vec<(Sender<ToShard<D>>, Arc<Waker>)>,
     /// Ingest's inbox.
-    pub questions: Receiver<ToIngest>,
-    /// Ingest's bell, unset: whoever puts something into its inbox rings it.
-    pub bell: Arc<Bell>,
+    pub lookups: Receiver<ToIngest>,
+    /// Ingest's waker, unset: whoever puts something into its inbox wakes it.
+    pub waker: Arc<Waker>,
     /// Where the catalog is shown.
     pub catalog: SharedCatalog,
     /// Ingest's counters.
@@ -83,14 +83,14 @@ pub(super) enum Ready {
 pub struct Ingest<R, D> {
     pub(super) reader: R,
     pub(super) feed: Feed<D>,
-    pub(super) questions: Sender<Question>,
-    /// Questions that found no room.
-    pub(super) unasked: Vec<Question>,
+    pub(super) lookups: Sender<TopicLookup>,
+    /// Lookups that found no room.
+    pub(super) unasked: Vec<TopicLookup>,
     pub(super) ready: Ready,
     pub(super) duty_ns: u64,
     /// When a broken connection was last logged.
     pub(super) lost_ns: u64,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     findings: Receiver<Finding>,
 }
 
@@ -104,20 +104,20 @@ pub type OverKafka = (Ingest<Consumer, OwnedFd>, Watcher<Consumer, Lookup>);
 pub fn new(setup: Setup<'_, OwnedFd>) -> Result<OverKafka, Error> {
     let client = || Consumer::new(&setup.config.kafka).map_err(|error| Error::Config(error.to_string()));
     let (consumer, light) = (client()?, client()?);
-    let (waker, lookup) = (consumer.waker(), consumer.lookup());
-    setup.bell.arm(Box::new(move || waker.wake()));
+    let (consumer_waker, lookup) = (consumer.waker(), consumer.lookup());
+    setup.waker.arm(Box::new(move || consumer_waker.wake()));
     Ok(over(setup, consumer, light, lookup))
 }
 
 /// Builds the two threads' states over these: what reads, what asks, and what asks on the reader's own connections. Whoever
-/// drives them arms the bell.
+/// drives them arms the waker.
 pub fn over<R: Read, D, A: Ask, M: Ask>(
     setup: Setup<'_, D>,
     reader: R,
     client: A,
     main: M,
 ) -> (Ingest<R, D>, Watcher<A, M>) {
-    let Setup { config, writer, links, questions, bell, catalog, metrics, health } = setup;
+    let Setup { config, writer, links, lookups, waker, catalog, metrics, health } = setup;
     let (tell, findings) = flume::bounded(FINDINGS_MAX);
     let (asks, asked) = flume::bounded(FINDINGS_MAX);
     let marks = Marks::default();
@@ -127,20 +127,19 @@ pub fn over<R: Read, D, A: Ask, M: Ask>(
             topics.push(Arc::from(route.topic.as_str()));
         }
     }
-    let watching = Links { questions: asked, findings: tell, bell: Arc::clone(&bell), marks: marks.clone() };
+    let watching = Links { lookups: asked, findings: tell, waker: Arc::clone(&waker), marks: marks.clone() };
     let watcher = Watcher::new(client, main, config.from, topics.into_iter(), watching);
-    let bus =
-        Bus::new(writer, &config.routes, &config.limits, links, questions, catalog, Arc::clone(&metrics));
+    let bus = Bus::new(writer, &config.routes, &config.limits, links, lookups, catalog, Arc::clone(&metrics));
     let feed = Feed::new(bus, health, metrics, marks);
     let ingest = Ingest {
         reader,
         feed,
-        questions: asks,
+        lookups: asks,
         unasked: Vec::new(),
         ready: Ready::No,
         duty_ns: 0,
         lost_ns: 0,
-        bell,
+        waker,
         findings,
     };
     (ingest, watcher)
@@ -152,7 +151,7 @@ impl Ingest<Consumer, OwnedFd> {
         loop {
             match self.turn(Now::read().mono_ns) {
                 Rest::No => {}
-                Rest::Full(pause) => self.feed.bus.await_letter(pause),
+                Rest::Full(pause) => self.feed.bus.await_message(pause),
                 Rest::Sleep(longest) => self.sleep(longest),
                 Rest::Ended => break,
             }
@@ -161,12 +160,12 @@ impl Ingest<Consumer, OwnedFd> {
     }
 
     fn sleep(&self, longest: Duration) {
-        self.bell.about_to_sleep();
+        self.waker.about_to_sleep();
         if self.findings.is_empty() {
             let busy = !self.feed.bus.is_idle();
             self.reader.wait(if busy { longest.min(SLEEP_SHORT) } else { longest });
         }
-        self.bell.awake();
+        self.waker.awake();
     }
 }
 
@@ -174,7 +173,7 @@ impl<R: Read, D> Ingest<R, D> {
     /// One turn: answers the shards, applies what the watcher found, takes what the consumer has, publishes. Never waits.
     pub fn turn(&mut self, now_ns: u64) -> Rest {
         self.feed.now_ns = now_ns;
-        if !self.feed.bus.answer_questions() {
+        if !self.feed.bus.answer_lookups() {
             return Rest::Ended;
         }
         // A record of which a part is in the slab is finished before anything else.
@@ -231,7 +230,7 @@ impl<R: Read, D> Ingest<R, D> {
         &mut self.reader
     }
 
-    /// Nothing waits but what the reader has: no letter, no finding, no notice.
+    /// Nothing waits but what the reader has: no inbox message, no finding, no notice.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.feed.bus.is_idle() && self.findings.is_empty()

@@ -11,17 +11,17 @@ use crate::config::From;
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) name: Arc<str>,
-    /// Its present life, once seen.
-    pub(super) life: Option<Life>,
+    /// Its present incarnation, once seen.
+    pub(super) incarnation: Option<Incarnation>,
     /// The cluster has said once that it is not there: what is created later is read from its beginning.
     pub(super) was_absent: bool,
-    /// The look that is under way has seen that it is of the life that is known.
+    /// The look that is under way has seen that it is of the incarnation that is known.
     pub(super) is_seen: bool,
 }
 
-/// A life of a topic, as told to ingest.
+/// An incarnation of a topic, as told to ingest.
 #[derive(Debug, Clone)]
-pub(super) struct Life {
+pub(super) struct Incarnation {
     pub(super) id: Option<TopicId>,
     pub(super) epoch: Epoch,
     /// How many partitions ingest has been told.
@@ -39,7 +39,7 @@ pub(super) struct Unresolved {
     pub(super) from: From,
 }
 
-impl Life {
+impl Incarnation {
     /// These partitions' starts are yet to be found.
     pub(super) fn expect(&mut self, partitions: Range<u32>, from: From) {
         self.unresolved.extend(partitions.map(|partition| Unresolved { partition, from }));
@@ -53,46 +53,50 @@ pub(super) enum Verdict {
     Same { epoch: Epoch },
     /// It has this many partitions now.
     Grown { epoch: Epoch, partitions: u32 },
-    /// The broker that answered does not know ids yet, and the topic has one: which life it speaks of is not known.
+    /// The broker that answered does not know ids yet, and the topic has one: which incarnation it speaks of is not
+    /// known.
     Unsure,
-    /// A life that ingest does not know, the first or another. `goes_on`: it is the one before, and only its id is known
-    /// now.
-    Life { epoch: Epoch, partitions: u32, goes_on: bool },
+    /// An incarnation that ingest does not know, the first or another. `goes_on`: it is the one before, and only its id
+    /// is known now.
+    Incarnation { epoch: Epoch, partitions: u32, goes_on: bool },
 }
 
 impl Watched {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, life: None, was_absent: false, is_seen: false }
+        Self { name, incarnation: None, was_absent: false, is_seen: false }
     }
 
     /// What the cluster's word about the topic means.
     pub(super) fn judge(&self, found: &Topic, cluster_id: &str) -> Verdict {
         let partitions = found.partitions.last().map_or(0, |last| last + 1);
         let epoch = epoch(cluster_id, &self.name, found.id);
-        let fresh = |goes_on| Verdict::Life { epoch, partitions, goes_on };
-        let Some(life) = &self.life else { return fresh(false) };
-        match (life.id, found.id) {
+        let fresh = |goes_on| Verdict::Incarnation { epoch, partitions, goes_on };
+        let Some(incarnation) = &self.incarnation else { return fresh(false) };
+        match (incarnation.id, found.id) {
             (Some(known), Some(id)) if known != id => fresh(false),
             // The brokers have been upgraded. Other nodes know the topic by its id from now on, and so must we.
             (None, Some(_)) => fresh(!self.was_absent),
             // Another cluster, without ids, behind the same address.
-            (None, None) if epoch != life.epoch => fresh(false),
+            (None, None) if epoch != incarnation.epoch => fresh(false),
             // Not even that it is the same: it may have been created anew, with other partitions.
             (Some(_), None) => Verdict::Unsure,
-            _ if partitions > life.partitions => Verdict::Grown { epoch: life.epoch, partitions },
-            _ => Verdict::Same { epoch: life.epoch },
+            _ if partitions > incarnation.partitions => {
+                Verdict::Grown { epoch: incarnation.epoch, partitions }
+            }
+            _ => Verdict::Same { epoch: incarnation.epoch },
         }
     }
 
-    /// Where the partitions of a life begin that is seen now.
+    /// Where the partitions of an incarnation begin that is seen now.
     pub(super) fn start(&self, from: From) -> From {
-        if self.was_absent || self.life.is_some() { From::Earliest } else { from }
+        if self.was_absent || self.incarnation.is_some() { From::Earliest } else { from }
     }
 }
 
-/// Identity of a life: the same on every node and at any hour. A topic's id (KIP-516) is unique by itself, so the cluster's
-/// id, which some brokers and proxies do not tell, is not needed. Where brokers have no topic ids (Kafka before 2.8) the
-/// name stands in, with the cluster's id where there is one, and a topic created anew cannot be told from the old one.
+/// Identity of an incarnation: the same on every node and at any hour. A topic's id (KIP-516) is unique by itself, so
+/// the cluster's id, which some brokers and proxies do not tell, is not needed. Where brokers have no topic ids (Kafka
+/// before 2.8) the name stands in, with the cluster's id where there is one, and a topic created anew cannot be told
+/// from the old one.
 fn epoch(cluster_id: &str, name: &str, id: Option<TopicId>) -> Epoch {
     match id {
         Some(TopicId(bytes)) => Epoch::of("", &bytes),
@@ -116,18 +120,22 @@ mod tests {
         let mut watched = Watched::new("t".into());
         let id = id.map(|byte| TopicId([byte; 16]));
         let epoch = epoch("c", "t", id);
-        watched.life = Some(Life { id, epoch, partitions, unresolved: Vec::new(), leaderless: Vec::new() });
+        watched.incarnation =
+            Some(Incarnation { id, epoch, partitions, unresolved: Vec::new(), leaderless: Vec::new() });
         watched
     }
 
-    fn is_life(verdict: &Verdict, follows: bool) -> bool {
-        matches!(verdict, Verdict::Life { goes_on, .. } if *goes_on == follows)
+    fn is_incarnation(verdict: &Verdict, follows: bool) -> bool {
+        matches!(verdict, Verdict::Incarnation { goes_on, .. } if *goes_on == follows)
     }
 
     #[test]
     fn a_first_look_is_a_life() {
         let verdict = Watched::new("t".into()).judge(&found(Some(1), 3), "c");
-        assert_eq!(verdict, Verdict::Life { epoch: Epoch::of("", &[1; 16]), partitions: 3, goes_on: false });
+        assert_eq!(
+            verdict,
+            Verdict::Incarnation { epoch: Epoch::of("", &[1; 16]), partitions: 3, goes_on: false }
+        );
     }
 
     #[test]
@@ -135,7 +143,7 @@ mod tests {
         let same = |id| Verdict::Same { epoch: epoch("c", "t", id) };
         let id = Some(TopicId([1; 16]));
         assert_eq!(known(Some(1), 3).judge(&found(Some(1), 3), "c"), same(id));
-        assert!(is_life(&known(Some(1), 3).judge(&found(Some(2), 3), "c"), false));
+        assert!(is_incarnation(&known(Some(1), 3).judge(&found(Some(2), 3), "c"), false));
         assert_eq!(known(Some(1), 3).judge(&found(None, 3), "c"), Verdict::Unsure);
         assert_eq!(known(Some(1), 3).judge(&found(None, 5), "c"), Verdict::Unsure);
         assert_eq!(known(None, 3).judge(&found(None, 3), "c"), same(None));
@@ -145,7 +153,7 @@ mod tests {
     fn an_epoch_depends_on_neither_node_nor_hour() {
         let epoch = |cluster: &str, id| {
             let verdict = Watched::new("t".into()).judge(&found(id, 1), cluster);
-            let Verdict::Life { epoch, .. } = verdict else { panic!("{verdict:?}") };
+            let Verdict::Incarnation { epoch, .. } = verdict else { panic!("{verdict:?}") };
             epoch
         };
         assert_eq!(epoch("c", Some(1)), epoch("", Some(1)), "whether the cluster tells its id or not");
@@ -153,9 +161,12 @@ mod tests {
         assert_ne!(epoch("c", None), epoch("d", None), "without ids the cluster and the name make it");
         // A node that met brokers before their upgrade comes to the same epoch as one that began later.
         let verdict = known(None, 3).judge(&found(Some(1), 3), "c");
-        assert_eq!(verdict, Verdict::Life { epoch: epoch("c", Some(1)), partitions: 3, goes_on: true });
+        assert_eq!(
+            verdict,
+            Verdict::Incarnation { epoch: epoch("c", Some(1)), partitions: 3, goes_on: true }
+        );
         // Another cluster behind the same address.
-        assert!(is_life(&known(None, 3).judge(&found(None, 3), "d"), false));
+        assert!(is_incarnation(&known(None, 3).judge(&found(None, 3), "d"), false));
     }
 
     #[test]

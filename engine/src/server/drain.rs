@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{Server, Summary, Thread};
-use crate::{accept::Phase, clock::Now, error::Error, mail::ToIngest, mail::ToShard};
+use crate::{accept::Phase, clock::Now, error::Error, inbox::ToIngest, inbox::ToShard};
 
 /// How long the accept ring may take to obey a phase; it needs a millisecond.
 const OBEY_MS: u64 = 1_000;
@@ -92,19 +92,19 @@ impl Server {
         }
     }
 
-    /// Gives each running shard a letter, as soon as its inbox takes it, and waits for all of them to end.
+    /// Gives each running shard a message, as soon as its inbox takes it, and waits for all of them to end.
     pub(super) fn deliver(
         &mut self,
-        letter: impl Fn() -> ToShard<std::os::fd::OwnedFd>,
+        message: impl Fn() -> ToShard<std::os::fd::OwnedFd>,
         until_ms: u64,
     ) -> bool {
-        let is_stop = matches!(letter(), ToShard::Stop);
+        let is_stop = matches!(message(), ToShard::Stop);
         let mut owed: Vec<usize> = self.threads.shards().collect();
         loop {
             owed.retain(|&shard| {
                 let link = &self.links[shard];
-                match link.inbox.try_send(letter()) {
-                    Ok(()) => link.bell.ring(),
+                match link.inbox.try_send(message()) {
+                    Ok(()) => link.waker.wake(),
                     Err(flume::TrySendError::Full(_)) => return true,
                     // It has ended; its notice is on the way.
                     Err(flume::TrySendError::Disconnected(_)) => {}
@@ -136,7 +136,7 @@ impl Server {
             if !told {
                 told = server.to_ingest.try_send(ToIngest::Stop).is_ok();
             }
-            server.ingest_bell.ring();
+            server.ingest_waker.wake();
             !server.threads.is_running(Thread::Ingest) && !server.threads.is_running(Thread::Watcher)
         });
     }
@@ -161,7 +161,7 @@ impl Server {
                 ("operations", report.ring.ops),
                 ("connections", report.connections),
                 ("subscriptions", report.subscriptions),
-                ("torn bytes", report.torn_bytes),
+                ("bytes of partial frames", report.partial_bytes),
             ];
             held.extend(counts.map(|(what, count)| (format!("shard-{shard} {what}"), count)));
         }

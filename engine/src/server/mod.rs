@@ -26,11 +26,11 @@ use crate::{
     config::{Config, Service},
     error::Error,
     health::Health,
+    inbox::{ShardLink, ToIngest, ToShard},
     ingest,
-    mail::{ShardLink, ToIngest, ToShard},
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
     shard,
-    slab::{self, Bell, Reader, Writer},
+    slab::{self, Reader, Waker, Writer},
 };
 
 mod control;
@@ -45,9 +45,9 @@ pub use cores::usable_cores;
 use notice::{Notice, Thread};
 use threads::Threads;
 
-/// Letters a shard's inbox holds.
+/// Messages a shard's inbox holds.
 const SHARD_INBOX: usize = 4_096;
-/// Letters ingest's inbox holds.
+/// Messages ingest's inbox holds.
 const INGEST_INBOX: usize = 16_384;
 /// Entries between two checkpoints of the slab's index.
 const CHECKPOINT: usize = 1_024;
@@ -117,7 +117,7 @@ impl Listeners {
 struct Server {
     links: Arc<[ShardLink<OwnedFd>]>,
     to_ingest: flume::Sender<ToIngest>,
-    ingest_bell: Arc<Bell>,
+    ingest_waker: Arc<Waker>,
     shards: Arc<[Arc<ShardMetrics>]>,
     accept: Arc<AcceptMetrics>,
     health: Arc<Health>,
@@ -146,14 +146,14 @@ impl Server {
     fn start(config: &Config, control: Control, listeners: Listeners) -> Result<Self, Error> {
         let (mut writer, readers) = slab::slab(sizes(config), config.shards);
         let (links, inboxes): (Vec<_>, Vec<_>) = (0..config.shards).map(|shard| link(config, shard)).unzip();
-        writer.set_bells(links.iter().map(|link| Arc::clone(&link.bell)).collect());
-        let (to_ingest, questions) = flume::bounded(INGEST_INBOX);
+        writer.set_wakers(links.iter().map(|link| Arc::clone(&link.waker)).collect());
+        let (to_ingest, lookups) = flume::bounded(INGEST_INBOX);
         let (phase, _) = watch::channel(Phase::Starting);
         let (obeys, obeyed) = flume::unbounded();
         let mut server = Self {
             links: links.into(),
             to_ingest,
-            ingest_bell: Arc::new(Bell::unset()),
+            ingest_waker: Arc::new(Waker::unset()),
             shards: (0..config.shards).map(|_| Arc::default()).collect(),
             accept: Arc::default(),
             health: Arc::default(),
@@ -171,7 +171,7 @@ impl Server {
         let ingest_metrics = Arc::<IngestMetrics>::default();
         let ingest = match config.service {
             Service::Channels => {
-                Some(server.make_ingest(config, writer, questions, &catalog, &ingest_metrics)?)
+                Some(server.make_ingest(config, writer, lookups, &catalog, &ingest_metrics)?)
             }
             // Nothing is published, and there is nothing to wait for.
             Service::Echo => {
@@ -196,16 +196,16 @@ impl Server {
         &self,
         config: &Config,
         writer: Writer,
-        questions: flume::Receiver<ToIngest>,
+        lookups: flume::Receiver<ToIngest>,
         catalog: &SharedCatalog,
         metrics: &Arc<IngestMetrics>,
     ) -> Result<ingest::OverKafka, Error> {
         ingest::new(ingest::Setup {
             config,
             writer,
-            links: self.links.iter().map(|link| (link.inbox.clone(), Arc::clone(&link.bell))).collect(),
-            questions,
-            bell: Arc::clone(&self.ingest_bell),
+            links: self.links.iter().map(|link| (link.inbox.clone(), Arc::clone(&link.waker))).collect(),
+            lookups,
+            waker: Arc::clone(&self.ingest_waker),
             catalog: Arc::clone(catalog),
             metrics: Arc::clone(metrics),
             health: Arc::clone(&self.health),
@@ -225,7 +225,7 @@ impl Server {
                 index,
                 reader,
                 inbox,
-                bell: Arc::clone(&self.links[index].bell),
+                waker: Arc::clone(&self.links[index].waker),
                 load: Arc::clone(&self.links[index].load),
                 ingest: self.ingest_link(),
                 catalog: Arc::clone(catalog),
@@ -289,7 +289,7 @@ impl Server {
                 routes: bounded.collect(),
                 catalog,
                 to_ingest: self.to_ingest.clone(),
-                ingest_bell: Arc::clone(&self.ingest_bell),
+                ingest_waker: Arc::clone(&self.ingest_waker),
                 started_unix_ms: self.began.unix_ms,
             };
             let phase = self.phase.subscribe();
@@ -299,17 +299,17 @@ impl Server {
     }
 
     fn ingest_link(&self) -> shard::IngestLink {
-        let bell = Arc::clone(&self.ingest_bell);
-        shard::IngestLink { inbox: self.to_ingest.clone(), wake: Box::new(move || bell.ring()) }
+        let waker = Arc::clone(&self.ingest_waker);
+        shard::IngestLink { inbox: self.to_ingest.clone(), wake: Box::new(move || waker.wake()) }
     }
 
-    /// Waits for a reason to end; opens the door once ingest is ready.
+    /// Waits for a reason to end; accepts clients once ingest is ready.
     fn supervise(&mut self) {
         let mut open = false;
         while !self.told && self.failure.is_none() {
             if !open && self.health.is_ready() {
                 open = true;
-                // In this order: whoever hears that clients may come finds the door open.
+                // In this order: whoever hears that clients may come can connect.
                 self.turn(Phase::Open);
                 self.health.set_open();
                 tracing::info!(start_ms = Now::read().mono_ms() - self.began.mono_ms(), "ready");
@@ -389,7 +389,7 @@ fn link(config: &Config, shard: usize) -> (ShardLink<OwnedFd>, flume::Receiver<T
     let (inbox, receiver) = flume::bounded(SHARD_INBOX);
     let load = Arc::new(AtomicUsize::new(0));
     let capacity = config.shard_capacity(shard);
-    (ShardLink { inbox, bell: Arc::new(Bell::unset()), load, capacity }, receiver)
+    (ShardLink { inbox, waker: Arc::new(Waker::unset()), load, capacity }, receiver)
 }
 
 fn sizes(config: &Config) -> slab::Sizes {

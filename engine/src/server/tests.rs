@@ -54,7 +54,7 @@ fn a_thread_that_ends_by_itself_ends_the_server() {
 fn what_is_still_held_is_an_error_however_clean_the_rest_looks() {
     let (_cluster, server) = started();
     // Two leaks: a reservation that nobody gives back, and a shard that reports a buffer.
-    let leaked = crate::mail::Reservation::take(&server.links[1].load, 10).unwrap();
+    let leaked = crate::inbox::Reservation::take(&server.links[1].load, 10).unwrap();
     let mut server = server;
     server.control.sender().send(Notice::Stop).unwrap();
     server.supervise();

@@ -7,16 +7,16 @@ use ring::{Key, Ring};
 use super::{
     Shard,
     connection::{Connection, Phase},
-    lifecycle::Why,
+    lifecycle::CloseReason,
 };
 
 impl<R: Ring> Shard<R> {
-    /// Above the limit of torn bytes the largest holder is reset.
-    pub(super) fn limit_torn(&mut self) {
-        while self.torn_bytes > self.settings.limits.torn_bytes_per_shard
-            && let Some(largest) = self.connections.largest(Connection::torn_bytes)
+    /// Above the limit on partial frames the largest holder is reset.
+    pub(super) fn limit_partial_frames(&mut self) {
+        while self.partial_bytes > self.settings.limits.partial_frame_bytes_per_shard
+            && let Some(largest) = self.connections.largest(Connection::partial_bytes)
         {
-            self.end(largest, Why::Blocked);
+            self.end(largest, CloseReason::Blocked);
         }
     }
 
@@ -32,9 +32,9 @@ impl<R: Ring> Shard<R> {
             return;
         }
         let Some(_until_it_is_done) = self.reader.relief() else { return };
-        let held = |client: &Connection| client.own.block.as_ref().map_or(0, |(block, _)| block.len());
+        let held = |client: &Connection| client.output.block.as_ref().map_or(0, |(block, _)| block.len());
         if let Some(largest) = self.connections.largest(held) {
-            self.end(largest, Why::Blocked);
+            self.end(largest, CloseReason::Blocked);
         }
     }
 
@@ -63,16 +63,16 @@ impl<R: Ring> Shard<R> {
             }
             // Its answers are what it does not read: only the frame that has begun to leave does leave.
             if let Some(client) = self.connections.get_mut(key) {
-                client.own.cut();
+                client.output.drop_unbegun();
             }
-            self.close(key, CloseCode::POLICY, "holds too many bytes", Why::Policy);
+            self.close(key, CloseCode::POLICY, "holds too many bytes", CloseReason::Policy);
         }
         // Nobody is left but those whose last frame is large.
         for &(_, _, key) in &holders {
             if self.client_bytes <= limit {
                 return;
             }
-            self.end(key, Why::Blocked);
+            self.end(key, CloseReason::Blocked);
         }
     }
 }

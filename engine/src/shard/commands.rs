@@ -15,10 +15,10 @@ use super::{
     Shard,
     connection::{Item, ItemState, Pending},
     inbound::Stop,
-    lifecycle::Why,
+    lifecycle::CloseReason,
     names::{Asked, Name},
 };
-use crate::mail::{Answer, Question, Refused, ToIngest};
+use crate::inbox::{Answer, ChannelLookup, Refused, ToIngest};
 
 /// Where a channel's subscription begins, if that differs from the answer's `pos`, and whether it is stale; or why there is
 /// none.
@@ -37,7 +37,7 @@ impl<R: Ring> Shard<R> {
             Ok(Request { id, command: Command::Unsubscribe(names) }) => self.unsubscribe(key, id, &names),
             Ok(Request { id, command: Command::Heartbeat }) => {
                 let now = self.now.unix_ms;
-                self.own(key, |out| reply::pong(out, id, now));
+                self.control(key, |out| reply::pong(out, id, now));
                 // A position is put together from all channels held.
                 self.spend(key, self.subscriptions.count(key.index()) / CHANNELS_A_TOKEN);
                 self.put_position(key);
@@ -48,7 +48,7 @@ impl<R: Ring> Shard<R> {
 
     /// Answers with an error. Too many within a minute close the connection.
     fn refuse(&mut self, key: Key, id: Option<i64>, code: ErrorCode, message: &str) {
-        self.own(key, |out| reply::error(out, id, code, message));
+        self.control(key, |out| reply::error(out, id, code, message));
         self.count_failure(key);
     }
 
@@ -62,7 +62,7 @@ impl<R: Ring> Shard<R> {
         }
         client.failed.0 += 1;
         if client.failed.0 > most {
-            self.close(key, CloseCode::POLICY, "too many failed requests", Why::Policy);
+            self.close(key, CloseCode::POLICY, "too many failed requests", CloseReason::Policy);
         }
     }
 
@@ -81,8 +81,8 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// The number of a wanted channel, or a question to ingest; waits for no other. Modest: with it the client holds no more
-    /// than its share of the channels that clients may invent.
+    /// The number of a wanted channel, or a lookup by ingest; waits for no other. Modest: with it the client holds no
+    /// more than its share of the channels that clients may invent.
     fn look_up(&mut self, key: Key, wanted: &Wanted, modest: bool) -> Item {
         if let Some(code) = wanted.refused {
             return Item { name: Arc::from(wanted.channel.as_str()), state: ItemState::Refused(code) };
@@ -110,7 +110,7 @@ impl<R: Ring> Shard<R> {
     fn ask(&mut self, name: &Arc<str>, asked: Asked) {
         let (shard, modest) = (self.index, asked.modest);
         self.names.ask(Arc::clone(name), asked);
-        self.write_ingest(ToIngest::Question(Question { shard, name: Arc::clone(name), modest }));
+        self.write_ingest(ToIngest::Lookup(ChannelLookup { shard, name: Arc::clone(name), modest }));
     }
 
     /// Ingest has answered for a name.
@@ -185,7 +185,7 @@ impl<R: Ring> Shard<R> {
             let outcome = match item.state {
                 ItemState::Known(channel) => self.add(connection, channel, &mut topics),
                 ItemState::Refused(code) => Err(code),
-                ItemState::Asked => unreachable!("a complete request has no open question"),
+                ItemState::Asked => unreachable!("a complete request has no open lookup"),
             };
             outcomes.push((Arc::clone(&item.name), outcome));
             if let ItemState::Known(channel) = item.state {
@@ -198,7 +198,7 @@ impl<R: Ring> Shard<R> {
             outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
         let results: Vec<_> = outcomes.iter().map(|(name, outcome)| (&**name, result(outcome))).collect();
         let count = self.subscriptions.count(connection);
-        self.own(key, |out| reply::subscription_ack(out, pending.id, &subscribed, count, &pos, &results));
+        self.control(key, |out| reply::subscription_ack(out, pending.id, &subscribed, count, &pos, &results));
         if failed {
             self.count_failure(key);
         }
@@ -243,7 +243,7 @@ impl<R: Ring> Shard<R> {
             }
         }
         let count = self.subscriptions.count(connection);
-        self.own(key, |out| reply::unsubscription_ack(out, id, &ended, count));
+        self.control(key, |out| reply::unsubscription_ack(out, id, &ended, count));
     }
 
     /// The connection goes: its waiting request gives up what it had reserved.

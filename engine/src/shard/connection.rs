@@ -9,7 +9,7 @@ use super::{
     gaps::Untold,
     inbound::{Bucket, Inbound},
 };
-use crate::{mail::Reservation, slab::Block};
+use crate::{inbox::Reservation, slab::Block};
 
 /// Where a connection is in its life. Each phase is left only towards a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +24,11 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// Bytes of the connection's own: the rest of a torn frame, then answers, notices and pongs. They leave before any
-/// slab range.
+/// Output that is the connection's alone: the rest of a partial frame, then control output (answers, notices, pongs). It
+/// leaves before any slab range.
 #[derive(Debug, Default)]
-pub(crate) struct Own {
-    /// Leaves first: the rest of a torn large frame, from this byte on.
+pub(crate) struct Output {
+    /// Leaves first: the rest of a partial large frame, from this byte on.
     pub(crate) block: Option<(Arc<Block>, usize)>,
     bytes: Vec<u8>,
     /// So many bytes at the front of `bytes` have left.
@@ -37,7 +37,7 @@ pub(crate) struct Own {
     begun: usize,
 }
 
-impl Own {
+impl Output {
     pub(crate) fn is_empty(&self) -> bool {
         self.block.is_none() && self.bytes.is_empty()
     }
@@ -58,14 +58,14 @@ impl Own {
     }
 
     /// The rest of a frame of the slab, whose first part has left. There is nothing else.
-    pub(crate) fn tear(&mut self, rest: &[u8]) {
-        debug_assert!(self.is_empty(), "a frame is torn when nothing stands before it");
+    pub(crate) fn keep_rest(&mut self, rest: &[u8]) {
+        debug_assert!(self.is_empty(), "a frame becomes partial when nothing is before it");
         self.bytes.extend_from_slice(rest);
         self.begun = rest.len();
     }
 
     /// Drops all but the rest of a frame that has begun to leave.
-    pub(crate) fn cut(&mut self) {
+    pub(crate) fn drop_unbegun(&mut self) {
         self.bytes = self.bytes[self.left..self.left + self.begun].to_vec();
         self.left = 0;
     }
@@ -141,7 +141,7 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn new(id: Option<i64>, items: Vec<Item>) -> Self {
         let asked = items.iter().filter(|item| item.state == ItemState::Asked).count();
-        // A name stands in the item, in the shard's table and in a letter.
+        // A name stands in the item, in the shard's table and in the lookup.
         let each = size_of::<Item>() + NAME_OVERHEAD_BYTES;
         let held_bytes = items.iter().map(|item| each + item.name.len()).sum();
         Self { id, items, asked, held_bytes }
@@ -190,9 +190,9 @@ pub(crate) struct Connection {
     pub(crate) inbound: Inbound,
     /// What it holds, as the shard's sum has it.
     pub(crate) counted: usize,
-    pub(crate) own: Own,
-    /// Bytes at the front of the own bytes that are the rest of a torn frame.
-    pub(crate) torn: usize,
+    pub(crate) output: Output,
+    /// Bytes at the front of the output that are the rest of a partial frame.
+    pub(crate) partial: usize,
     pub(crate) requests: Bucket,
     /// Failed requests, and when their minute began.
     pub(crate) failed: (u32, u64),
@@ -202,20 +202,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Bytes of torn frames it holds.
-    pub(crate) fn torn_bytes(&self) -> usize {
-        self.torn + self.own.block.as_ref().map_or(0, |(block, at)| block.len() - at)
+    /// Bytes of partial frames it holds.
+    pub(crate) fn partial_bytes(&self) -> usize {
+        self.partial + self.output.block.as_ref().map_or(0, |(block, at)| block.len() - at)
     }
 
-    /// Own bytes that are no rest of a torn frame: answers, notices and pongs.
-    pub(crate) fn own_answers(&self) -> usize {
-        self.own.bytes().len() - self.torn
+    /// Bytes of control output: answers, notices and pongs.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.output.bytes().len() - self.partial
     }
 
-    /// Bytes of memory it makes us hold, torn ones apart.
+    /// Bytes of memory it makes us hold, those of partial frames apart.
     pub(crate) fn held_bytes(&self) -> usize {
         let pending = self.pending.as_ref().map_or(0, |pending| pending.held_bytes);
-        self.inbound.held_bytes() + pending + self.own.capacity() - self.torn
+        self.inbound.held_bytes() + pending + self.output.capacity() - self.partial
     }
 
     /// It may be handed bytes.
@@ -228,39 +228,39 @@ impl Connection {
 mod tests {
     use proto::ws::frame::{OpCode, put_frame};
 
-    use super::Own;
+    use super::Output;
 
     #[test]
-    fn own_bytes_leave_in_any_pieces_and_their_memory_follows() {
+    fn output_bytes_leave_in_any_pieces_and_their_memory_follows() {
         let payload: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
         let mut message = Vec::new();
         put_frame(&mut message, OpCode::Text, &payload);
         for piece in [1_000, 65_536, 600_000] {
-            let mut own = Own::default();
-            own.end().extend_from_slice(&message);
+            let mut output = Output::default();
+            output.end().extend_from_slice(&message);
             let mut left = Vec::new();
-            while !own.is_empty() {
-                let taken = own.bytes().len().min(piece);
-                left.extend_from_slice(&own.bytes()[..taken]);
-                own.consume(taken);
-                assert!(own.bytes.len() <= 2 * own.bytes().len() + 1, "what has left is kept");
+            while !output.is_empty() {
+                let taken = output.bytes().len().min(piece);
+                left.extend_from_slice(&output.bytes()[..taken]);
+                output.consume(taken);
+                assert!(output.bytes.len() <= 2 * output.bytes().len() + 1, "what has left is kept");
             }
             assert!(left == message, "in pieces of {piece}");
-            assert_eq!(own.bytes.capacity(), 0);
+            assert_eq!(output.bytes.capacity(), 0);
         }
     }
 
     #[test]
     fn what_is_appended_between_sends_keeps_its_order() {
-        let mut own = Own::default();
-        put_frame(own.end(), OpCode::Text, b"first");
-        own.consume(4);
-        put_frame(own.end(), OpCode::Text, b"second");
-        assert_eq!(own.bytes(), b"rst\x81\x06second");
-        own.consume(10);
-        assert_eq!(own.bytes(), b"d");
-        own.consume(1);
-        assert!(own.is_empty() && own.bytes().is_empty());
+        let mut output = Output::default();
+        put_frame(output.end(), OpCode::Text, b"first");
+        output.consume(4);
+        put_frame(output.end(), OpCode::Text, b"second");
+        assert_eq!(output.bytes(), b"rst\x81\x06second");
+        output.consume(10);
+        assert_eq!(output.bytes(), b"d");
+        output.consume(1);
+        assert!(output.is_empty() && output.bytes().is_empty());
     }
 
     #[test]
@@ -271,17 +271,17 @@ mod tests {
             let first = frames.len();
             put_frame(&mut frames, OpCode::Text, b"second");
             for left in [0, 1, first - 1, first, first + 1, frames.len() - 1] {
-                let mut own = Own::default();
-                own.end().extend_from_slice(&frames);
-                own.consume(left);
-                own.cut();
+                let mut output = Output::default();
+                output.end().extend_from_slice(&frames);
+                output.consume(left);
+                output.drop_unbegun();
                 let kept = match left {
                     0 => 0..0,
                     left if left < first => left..first,
                     left if left == first => 0..0,
                     left => left..frames.len(),
                 };
-                assert_eq!(own.bytes(), &frames[kept], "{len}, {left}");
+                assert_eq!(output.bytes(), &frames[kept], "{len}, {left}");
             }
         }
     }

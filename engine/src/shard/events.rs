@@ -7,7 +7,7 @@ use super::{
     Shard,
     connection::{Connection, Phase},
     inbound::Stop,
-    lifecycle::Why,
+    lifecycle::CloseReason,
 };
 
 impl<R: Ring> Shard<R> {
@@ -86,23 +86,23 @@ impl<R: Ring> Shard<R> {
         self.received = bytes;
     }
 
-    /// Appends to the connection's own bytes and puts it in line.
-    pub(super) fn own(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends to the connection's control output and queues it for a flush.
+    pub(super) fn control(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
-        write(client.own.end());
+        write(client.output.end());
         self.count_held(key);
         self.queue_flush(key.index());
     }
 
-    /// The connection's own bytes have all left: a closing one gets its FIN, what an open one sent meanwhile goes on.
-    pub(super) fn own_bytes_left(&mut self, connection: u32) {
+    /// The connection's own output has all left: a closing one gets its FIN, what an open one sent meanwhile goes on.
+    pub(super) fn output_left(&mut self, connection: u32) {
         let Some(client) = self.connections.at_mut(connection) else { return };
         let (key, slot) = (client.key, client.slot);
         if client.phase == Phase::Closing && client.peer_finished {
             // Both sides are through: closing the descriptor sends the FIN.
-            self.end(key, Why::Client);
+            self.end(key, CloseReason::Client);
         } else if client.phase == Phase::Closing && !client.finished {
             client.finished = true;
             self.push(Op::Shutdown { slot, how: ring::Shutdown::Write }, key);
@@ -126,12 +126,12 @@ impl<R: Ring> Shard<R> {
             // Cancelled: by a stop, which `receive` respects, or by the end.
             ReceiveEnd::Rearm | ReceiveEnd::Cancelled => self.rearm.push(key),
             // A FIN right behind a close frame does not cut off the answer to it.
-            ReceiveEnd::Eof if client.phase == Phase::Closing && !client.own.is_empty() => {
+            ReceiveEnd::Eof if client.phase == Phase::Closing && !client.output.is_empty() => {
                 client.peer_finished = true;
             }
             ReceiveEnd::Eof if self.finishes_later(key) => {}
-            ReceiveEnd::Eof => self.end(key, Why::Client),
-            ReceiveEnd::Failed(_) => self.end(key, Why::Failure),
+            ReceiveEnd::Eof => self.end(key, CloseReason::Client),
+            ReceiveEnd::Failed(_) => self.end(key, CloseReason::Failure),
         }
     }
 
@@ -147,8 +147,8 @@ impl<R: Ring> Shard<R> {
         self.pump.unblock(key.index());
     }
 
-    /// Writes the close frame. The last of a connection's own bytes.
-    pub(super) fn put_close(client: &mut Connection, code: proto::ws::close::CloseCode, reason: &str) {
-        put_close(client.own.end(), code, reason);
+    /// Writes the close frame. The last of a connection's control output.
+    pub(super) fn put_close(client: &mut Connection, code: proto::ws::close::CloseCode, text: &str) {
+        put_close(client.output.end(), code, text);
     }
 }

@@ -1,4 +1,4 @@
-//! The floor: the writer is about to reuse the oldest eighth of the slab. Before a shard acknowledges that, nobody it
+//! The floor: the writer is about to reuse the oldest segment of the slab. Before a shard acknowledges that, nobody it
 //! serves may be owed anything below: who can still take bytes is flushed, who cannot lags.
 
 use proto::native::reply::{self, GapReason};
@@ -8,7 +8,7 @@ use super::{
     Shard,
     links::NONE,
     owed::Missed,
-    pump::{BATCH, Standing},
+    pump::{BATCH, QueueState},
 };
 use crate::catalog::Catalog;
 
@@ -28,7 +28,7 @@ impl<R: Ring> Shard<R> {
             self.follow_index(floor);
         }
         debug_assert_eq!(self.pump.batch_len(), 0, "a batch is flushed by whoever fills it");
-        self.pump.take_first(BATCH, floor);
+        self.pump.take_ready(BATCH, floor);
         if self.pump.batch_len() > 0 {
             return self.flush_batch();
         }
@@ -39,16 +39,16 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Clears the lists of the eighths below the floor, as far as one batch and the bound on conversions go. True: they
+    /// Clears the lists of the segments below the floor, as far as one batch and the bound on conversions go. True: they
     /// are clear.
     fn clear_lists(&mut self, floor: u64) -> bool {
         let (oldest, newest) = (self.reader.floor(), floor - 1);
-        let eighths = self.reader.entry(oldest).eighth..=self.reader.entry(newest).eighth;
+        let segments = self.reader.entry(oldest).segment..=self.reader.entry(newest).segment;
         let mut left = LAGGED_BETWEEN_BATCHES;
-        for eighth in eighths {
-            while let Some(connection) = self.pump.lists.first(eighth) {
-                match self.pump.standing(connection) {
-                    Standing::Blocked => {
+        for segment in segments {
+            while let Some(connection) = self.pump.lists.first(segment) {
+                match self.pump.state(connection) {
+                    QueueState::Blocked => {
                         if left == 0 {
                             // Nobody stays behind in the batch: the next one counts on an empty one.
                             self.flush_batch();
@@ -56,7 +56,7 @@ impl<R: Ring> Shard<R> {
                         }
                         left = left.saturating_sub(self.lag(connection, floor, left));
                     }
-                    Standing::None | Standing::First | Standing::Second => {
+                    QueueState::None | QueueState::Ready | QueueState::Backlog => {
                         self.pump.lists.remove(connection);
                         self.pump.take_listed(connection);
                         if self.pump.batch_len() == BATCH {
@@ -94,7 +94,7 @@ impl<R: Ring> Shard<R> {
         let untold = untold.map_or(NONE, |untold| untold.sequence);
         if lagged < most && untold != NONE && (lagged > 0 || untold < floor) {
             lagged += self.fold_gaps(connection);
-            self.stand(connection);
+            self.requeue(connection);
         } else {
             self.list_at(connection, oldest.min(untold));
         }
@@ -118,13 +118,14 @@ impl<R: Ring> Shard<R> {
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(sequence, &mut next_offsets);
         let catalog = self.catalog.load();
-        // Of a log that was cut before, the connection has been told.
-        let goes_on = |source: &u32| catalog.cut_before(*source, &next_offsets).is_none();
+        // Of a log that was truncated before, the connection has been told.
+        let goes_on = |source: &u32| catalog.truncation_before(*source, &next_offsets).is_none();
         let missed = sources.into_iter().filter(goes_on).map(|source| {
-            // One that took another's place later begins where that one was cut, any other where its records do.
+            // One that took another's place later begins where that one was truncated, any other where its records do.
             let replaced = catalog.sources[source as usize].replaces;
-            let begin =
-                replaced.and_then(|earlier| catalog.sources[earlier as usize].cut).map_or(0, |cut| cut.at);
+            let begin = replaced
+                .and_then(|earlier| catalog.sources[earlier as usize].truncation)
+                .map_or(0, |truncation| truncation.at);
             let next = next_offsets.get(source as usize).copied().filter(|&next| next >= 0);
             (source, next.unwrap_or(begin))
         });
@@ -134,9 +135,9 @@ impl<R: Ring> Shard<R> {
     }
 
     /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live. One subscription after
-    /// the other while its own bytes are below their limit; the rest go on lagging, up to the next flush.
+    /// the other while its control output is below the limit; the rest go on lagging, up to the next flush.
     pub(super) fn go_live(&mut self, connection: u32) {
-        if self.stands_in_a_cut() {
+        if self.is_within_truncation() {
             return;
         }
         // What it is not told of yet makes all that it holds lag: of many connections in a batch, not at once.
@@ -146,12 +147,12 @@ impl<R: Ring> Shard<R> {
             }
             self.folds_left = self.folds_left.saturating_sub(self.fold_gaps(connection));
         }
-        let limit = self.settings.limits.own_bytes;
+        let limit = self.settings.limits.control_output_bytes;
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);
         let catalog = self.catalog.load();
         while let Some(client) = self.connections.at_mut(connection)
-            && client.own_answers() <= limit
+            && client.control_bytes() <= limit
             && let Some((channel, mut missed)) = self.subscriptions.recover(connection)
         {
             missed.sort();
@@ -163,7 +164,7 @@ impl<R: Ring> Shard<R> {
                     continue;
                 };
                 let (from, to) = (catalog.position(source, from), catalog.position(source, to));
-                reply::gap(client.own.end(), name, &from, &to, reason);
+                reply::gap(client.output.end(), name, &from, &to, reason);
                 self.metrics.gaps.add(1);
             }
         }
@@ -182,11 +183,11 @@ fn lagged_gap(
     next_offsets: &[i64],
     begun: Option<(u32, i64)>,
 ) -> Option<(i64, i64, GapReason)> {
-    // What was delivered of a log behind where it was cut is void.
-    if let Some(cut) = catalog.cut_before(source, next_offsets) {
-        return Some((from.min(cut.at), cut.to, GapReason::Reset));
+    // What was delivered of a log behind where it was truncated is void.
+    if let Some(truncation) = catalog.truncation_before(source, next_offsets) {
+        return Some((from.min(truncation.at), truncation.to, GapReason::Reset));
     }
-    // Of a life that is over, what was delivered is void as well.
+    // Of an incarnation that is over, what was delivered is void as well.
     let reason = if catalog.is_retired(source) { GapReason::Reset } else { GapReason::Slow };
     let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
     if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {

@@ -15,7 +15,7 @@ use super::{
     Shard,
     connection::{Connection, Phase},
     links::NONE,
-    pump::{Pump, Standing},
+    pump::{Pump, QueueState},
     subscriptions::NIL,
 };
 use crate::slab::Gap;
@@ -68,7 +68,7 @@ impl<R: Ring> Shard<R> {
         topics.dedup();
         // From the first of them on, for another of a connection's channels may be fed by that one.
         let first = self.gaps[self.gaps.len() - new].sequence;
-        let eighth = self.reader.entry(begin).eighth;
+        let segment = self.reader.entry(begin).segment;
         for channel in 0..self.subscriptions.channel_count() {
             if !self.subscriptions.channel(channel).topics.iter().any(|topic| topics.contains(topic)) {
                 continue;
@@ -80,7 +80,7 @@ impl<R: Ring> Shard<R> {
                     && client.untold.is_none()
                 {
                     client.untold = Some(Untold { sequence: first, next: NIL });
-                    self.pump.untold(connection, begin, eighth);
+                    self.pump.untold(connection, begin, segment);
                 }
             }
         }
@@ -88,7 +88,7 @@ impl<R: Ring> Shard<R> {
 
     /// The connection is told of gaps, as far as nothing is owed in front of them and it reads what it is told.
     pub(super) fn tell_gaps(&mut self, connection: u32) {
-        let limit = self.settings.limits.own_bytes;
+        let limit = self.settings.limits.control_output_bytes;
         let (oldest, catalog) = (self.subscriptions.oldest(connection), self.catalog.load());
         let mut steps = 0;
         while let Some(client) = self.connections.at_mut(connection)
@@ -109,14 +109,14 @@ impl<R: Ring> Shard<R> {
             let mut stopped = false;
             for (subscription, channel) in self.subscriptions.held_from(connection, untold.next) {
                 let held = self.subscriptions.channel(channel);
-                stopped = steps == STEPS_A_FLUSH || client.own.bytes().len() - client.torn > limit;
+                stopped = steps == STEPS_A_FLUSH || client.output.bytes().len() - client.partial > limit;
                 if stopped {
                     untold.next = subscription;
                     break;
                 }
                 steps += 1;
                 if let Some(name) = held.name.as_ref().filter(|_| held.topics.contains(topic)) {
-                    reply::gap(client.own.end(), name, &first, &last, reason);
+                    reply::gap(client.output.end(), name, &first, &last, reason);
                     self.metrics.gaps.add(1);
                 }
             }
@@ -181,7 +181,7 @@ impl<R: Ring> Shard<R> {
     }
 
     /// The reading place lies between a gap and the place where its partition goes on: positions there are of both.
-    pub(super) fn stands_in_a_cut(&self) -> bool {
+    pub(super) fn is_within_truncation(&self) -> bool {
         self.gaps.back().is_some_and(|last| last.is_part && self.links.read() <= last.sequence + 1)
     }
 
@@ -194,11 +194,11 @@ impl<R: Ring> Shard<R> {
 
 impl Pump {
     /// The connection is to be told of a gap that was read behind `begin`.
-    fn untold(&mut self, connection: u32, begin: u64, eighth: u32) {
-        match self.standing(connection) {
-            Standing::None => self.queue(connection, begin),
-            Standing::First => {}
-            Standing::Second | Standing::Blocked => self.list(connection, eighth),
+    fn untold(&mut self, connection: u32, begin: u64, segment: u32) {
+        match self.state(connection) {
+            QueueState::None => self.queue(connection, begin),
+            QueueState::Ready => {}
+            QueueState::Backlog | QueueState::Blocked => self.list(connection, segment),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! A client is slowed down by not being read. Each frame costs a token, and so does each further request of a message;
 //! a turn of the shard works off a bounded part of what one client sent, and nothing while its earlier requests or
 //! answers still wait. Why it stops is a [`Stop`]; while there is one the client is not read, and each has somebody who
-//! goes on: an answer of ingest, the flush that takes the last own byte, a timer, the next turn.
+//! goes on: an answer of ingest, the flush that takes the last of its output, a timer, the next turn.
 
 use proto::{
     native::request,
@@ -19,7 +19,7 @@ use ring::{Armed, Key, Op, Ring};
 use super::{
     Shard, Timer,
     connection::{Connection, Phase},
-    lifecycle::Why,
+    lifecycle::CloseReason,
 };
 use crate::config::Service;
 
@@ -39,12 +39,12 @@ const REST_OF_SECOND: u64 = 8;
 pub(crate) enum Stop {
     /// A subscribe request waits for ingest.
     Answer,
-    /// It has yet to take what it was sent: its own bytes are above their limit, it lags, or a
+    /// It has yet to take what it was sent: its control output is above its limit, it lags, or a
     /// gap is yet to be told.
     Unread,
     /// It has no tokens; a timer is armed.
     Tokens,
-    /// Its part of the turn is used up; it stands in the line for the next one.
+    /// Its part of the turn is used up; it is queued for the next one.
     Turn,
 }
 
@@ -273,23 +273,23 @@ impl<R: Ring> Shard<R> {
                 }
             }
             Heard::Binary(_) => {
-                self.close(key, CloseCode::UNSUPPORTED, "text frames only", Why::Violation);
+                self.close(key, CloseCode::UNSUPPORTED, "text frames only", CloseReason::Violation);
             }
             Heard::Ping(payload) => {
                 self.spend(key, 1);
-                self.own(key, |out| put_frame(out, OpCode::Pong, payload));
+                self.control(key, |out| put_frame(out, OpCode::Pong, payload));
             }
             Heard::Pong(_) | Heard::Fragment => self.spend(key, 1),
             Heard::Close(close) => {
                 let code = close.and_then(|(code, _)| CloseCode::received(code));
-                self.close(key, code.unwrap_or(CloseCode::NORMAL), "", Why::Client);
+                self.close(key, code.unwrap_or(CloseCode::NORMAL), "", CloseReason::Client);
             }
         }
         Ok(())
     }
 
     fn violated(&mut self, key: Key, violation: Violation) -> Halt {
-        self.close(key, violation.close_code(), violation.reason(), Why::Violation);
+        self.close(key, violation.close_code(), violation.reason(), CloseReason::Violation);
         Halt::Over
     }
 
@@ -319,7 +319,7 @@ impl<R: Ring> Shard<R> {
     /// Sends a client its own message back.
     fn echo(&mut self, key: Key, opcode: OpCode, payload: &[u8]) {
         self.metrics.requests.add(1);
-        self.own(key, |out| put_frame(out, opcode, payload));
+        self.control(key, |out| put_frame(out, opcode, payload));
     }
 
     /// Whether more of what the client sent may be worked off now.
@@ -354,8 +354,8 @@ impl<R: Ring> Shard<R> {
 
     /// The client has yet to take what it was sent.
     fn is_unread(&self, key: Key) -> bool {
-        let limit = self.settings.limits.own_bytes;
-        let over = self.connections.at(key.index()).is_some_and(|client| client.own_answers() > limit);
+        let limit = self.settings.limits.control_output_bytes;
+        let over = self.connections.at(key.index()).is_some_and(|client| client.control_bytes() > limit);
         over || self.is_behind(key.index())
     }
 
@@ -421,7 +421,7 @@ impl<R: Ring> Shard<R> {
                 continue;
             }
             if client.inbound.finished {
-                self.end(key, Why::Client);
+                self.end(key, CloseReason::Client);
             } else {
                 self.receive(key);
             }

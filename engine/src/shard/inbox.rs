@@ -1,16 +1,16 @@
-//! Letters in and out.
+//! Messages from other threads, and to ingest.
 
 use ring::Ring;
 
 use super::{Shard, names::Name};
-use crate::mail::{ExplainChannels, ShardFacts, ToIngest, ToShard};
+use crate::inbox::{ExplainChannels, ShardFacts, ToIngest, ToShard};
 
-/// Letters read in one turn: a storm of connections must not hold up those that are there.
-const LETTERS_A_TURN: usize = 256;
+/// Inbox messages read in one turn: a storm of connections must not hold up those that are there.
+const MESSAGES_A_TURN: usize = 256;
 
 impl<R: Ring> Shard<R> {
     pub(super) fn read_inbox(&mut self) {
-        for _ in 0..LETTERS_A_TURN {
+        for _ in 0..MESSAGES_A_TURN {
             match self.inbox.try_recv() {
                 Ok(ToShard::Connection(handover)) => self.begin(handover),
                 Ok(ToShard::Channel(answer)) => self.answered(answer),
@@ -36,26 +36,26 @@ impl<R: Ring> Shard<R> {
         let _ = asked.reply.try_send(ShardFacts { shard: self.index, subscribers });
     }
 
-    /// A letter for ingest: it goes out at the end of the turn.
-    pub(super) fn write_ingest(&mut self, letter: ToIngest) {
-        self.letters.push_back(letter);
+    /// A message for ingest: it goes out at the end of the turn.
+    pub(super) fn write_ingest(&mut self, message: ToIngest) {
+        self.outgoing.push_back(message);
     }
 
-    /// Hands the letters to ingest, as far as its inbox takes them, and wakes it once.
-    pub(super) fn post_letters(&mut self) {
-        let mut posted = false;
-        while let Some(letter) = self.letters.pop_front() {
-            match self.ingest.inbox.try_send(letter) {
-                Ok(()) => posted = true,
-                Err(flume::TrySendError::Full(letter)) => {
-                    self.letters.push_front(letter);
+    /// Hands what is outgoing to ingest, as far as its inbox takes them, and wakes it once.
+    pub(super) fn send_outgoing(&mut self) {
+        let mut sent = false;
+        while let Some(message) = self.outgoing.pop_front() {
+            match self.ingest.inbox.try_send(message) {
+                Ok(()) => sent = true,
+                Err(flume::TrySendError::Full(message)) => {
+                    self.outgoing.push_front(message);
                     break;
                 }
                 // Ingest has ended: nobody is left to answer or to free numbers.
-                Err(flume::TrySendError::Disconnected(_)) => self.letters.clear(),
+                Err(flume::TrySendError::Disconnected(_)) => self.outgoing.clear(),
             }
         }
-        if posted {
+        if sent {
             (self.ingest.wake)();
         }
     }

@@ -10,7 +10,7 @@ use proto::{
 };
 use ring::{Key, Op, Ring};
 
-use super::{Shard, Timer, connection::Phase, inbound::Stop, lifecycle::Why};
+use super::{Shard, Timer, connection::Phase, inbound::Stop, lifecycle::CloseReason};
 
 impl<R: Ring> Shard<R> {
     pub(super) fn fire_timers(&mut self) {
@@ -42,7 +42,7 @@ impl<R: Ring> Shard<R> {
         client.heard = false;
         client.sent = 0;
         if !self.put_position(key) {
-            self.own(key, |out| put_frame(out, OpCode::Ping, &[]));
+            self.control(key, |out| put_frame(out, OpCode::Ping, &[]));
         }
         self.wheel.arm(self.now.mono_ms() + self.settings.ping_grace_ms, key, Timer::Grace);
     }
@@ -68,7 +68,7 @@ impl<R: Ring> Shard<R> {
             }
         }
         let positions = self.positions_at(self.links.read(), &names, None);
-        self.own(key, |out| reply::position(out, &positions));
+        self.control(key, |out| reply::position(out, &positions));
         true
     }
 
@@ -115,7 +115,7 @@ impl<R: Ring> Shard<R> {
         if client.heard || client.stalled || queued < client.sent {
             self.arm_keepalive(key);
         } else {
-            self.close(key, CloseCode::POLICY, "no sign of life", Why::Silence);
+            self.close(key, CloseCode::POLICY, "no sign of life", CloseReason::Silence);
         }
     }
 
@@ -130,7 +130,7 @@ impl<R: Ring> Shard<R> {
         }
         let due_ms = client.took_ms + timeout_ms;
         if due_ms <= now_ms {
-            self.close(key, CloseCode::POLICY, "blocked for too long", Why::Blocked);
+            self.close(key, CloseCode::POLICY, "blocked for too long", CloseReason::Blocked);
         } else {
             self.wheel.arm(due_ms, key, Timer::Blocked);
         }

@@ -14,12 +14,12 @@ use ring::{Armed, Key, Op, Ring};
 
 use super::{
     Shard, Timer,
-    connection::{Connection, Own, Phase},
+    connection::{Connection, Output, Phase},
     inbound::{Bucket, Inbound},
 };
 use crate::{
     config::{Keepalive, Service},
-    mail::Handover,
+    inbox::Handover,
 };
 
 /// Time for the peer to answer a close, ms.
@@ -27,7 +27,7 @@ const CLOSE_MS: u64 = 2_000;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum CloseReason {
     /// The client closed or went away.
     Client,
     /// The socket failed.
@@ -95,8 +95,8 @@ impl<R: Ring> Shard<R> {
             untold: None,
             inbound: Inbound::default(),
             counted: 0,
-            own: Own::default(),
-            torn: 0,
+            output: Output::default(),
+            partial: 0,
             requests: Bucket::full(burst, now_ms),
             failed: (0, now_ms),
             pending: None,
@@ -114,7 +114,7 @@ impl<R: Ring> Shard<R> {
         let mut leftover = handover.leftover;
         self.hear(key, &mut leftover);
         if !matches!(self.drain, Drain::No) {
-            self.close(key, CloseCode::GOING_AWAY, "draining", Why::Drain);
+            self.close(key, CloseCode::GOING_AWAY, "draining", CloseReason::Drain);
         }
     }
 
@@ -130,24 +130,24 @@ impl<R: Ring> Shard<R> {
             ("requests_per_second", u64::from(limits.requests_per_second)),
         ];
         let (ping_interval_ms, connection) = (self.settings.ping_interval_ms, format!("{id:x}"));
-        self.own(key, |out| {
+        self.control(key, |out| {
             let connection = connection.as_str();
             reply::welcome(out, &reply::Welcome { connection, ping_interval_ms, limits: &shown });
         });
     }
 
-    /// Closes an open connection: what it is owed is dropped, its own bytes and a close frame still leave.
-    pub(super) fn close(&mut self, key: Key, code: CloseCode, reason: &str, why: Why) {
+    /// Closes an open connection: what it is owed is dropped, its control output and a close frame still leave.
+    pub(super) fn close(&mut self, key: Key, code: CloseCode, text: &str, reason: CloseReason) {
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
         client.phase = Phase::Closing;
-        Self::put_close(client, code, reason);
+        Self::put_close(client, code, text);
         // Nothing may stand behind the close.
         client.owes_status = false;
         // What the peer sends from now on is read and dropped: unread bytes would turn our close into a reset.
         client.inbound = Inbound::default();
-        self.count(why);
+        self.count(reason);
         self.leave_channels(key);
         self.count_held(key);
         self.receive(key);
@@ -159,7 +159,7 @@ impl<R: Ring> Shard<R> {
     pub(super) fn fail(&mut self, connection: u32) {
         if let Some(client) = self.connections.at(connection) {
             let key = client.key;
-            self.end(key, Why::Failure);
+            self.end(key, CloseReason::Failure);
         }
     }
 
@@ -167,32 +167,32 @@ impl<R: Ring> Shard<R> {
     /// full.
     pub(super) fn close_over(&mut self, key: Key) {
         let Some(client) = self.connections.get_mut(key) else { return };
-        let why = if client.own.is_empty() { Why::Client } else { Why::Blocked };
-        self.end(key, why);
+        let reason = if client.output.is_empty() { CloseReason::Client } else { CloseReason::Blocked };
+        self.end(key, reason);
     }
 
     /// Ends a connection without further ado: nothing more is sent. Who is blocked is reset.
-    pub(super) fn end(&mut self, key: Key, why: Why) {
+    pub(super) fn end(&mut self, key: Key, reason: CloseReason) {
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase < Phase::Ending) else {
             return;
         };
         let was_open = client.phase == Phase::Open;
         client.phase = Phase::Ending;
         self.blocked -= usize::from(std::mem::replace(&mut client.blocked, false));
-        self.torn_bytes -= client.torn_bytes();
-        client.torn = 0;
-        self.block_holders -= usize::from(client.own.block.is_some());
-        client.own = Own::default();
+        self.partial_bytes -= client.partial_bytes();
+        client.partial = 0;
+        self.block_holders -= usize::from(client.output.block.is_some());
+        client.output = Output::default();
         client.inbound = Inbound::default();
         let (slot, ops) = (client.slot, client.ops);
         let (receiving, polling) = (client.receiving, client.polling);
         if was_open {
-            self.count(why);
+            self.count(reason);
         }
         self.leave_channels(key);
         self.count_held(key);
         self.pump.forget(key.index());
-        let reset = why == Why::Blocked;
+        let reset = reason == CloseReason::Blocked;
         if reset {
             self.push(Op::ResetOnClose { slot }, key);
         }
@@ -234,7 +234,7 @@ impl<R: Ring> Shard<R> {
         assert_eq!(self.subscriptions.count(connection), 0, "place {connection} holds subscriptions");
         assert!(!self.subscriptions.owes(connection), "place {connection} owes");
         assert!(!self.subscriptions.lags(connection), "place {connection} lags");
-        assert!(self.pump.is_unknown(connection), "place {connection} stands in a line or in a list");
+        assert!(self.pump.is_unknown(connection), "place {connection} is in a queue or in a list");
     }
 
     /// Ends all that the connection holds or waits for.
@@ -248,16 +248,16 @@ impl<R: Ring> Shard<R> {
         left.into_iter().for_each(|channel| self.give_back_if_unused(channel));
     }
 
-    fn count(&self, why: Why) {
+    fn count(&self, reason: CloseReason) {
         let metrics = &self.metrics;
-        match why {
-            Why::Client => &metrics.closed_by_client,
-            Why::Failure => &metrics.closed_by_failure,
-            Why::Violation => &metrics.closed_by_violation,
-            Why::Policy => &metrics.closed_by_policy,
-            Why::Blocked => &metrics.closed_by_blocked,
-            Why::Silence => &metrics.closed_by_silence,
-            Why::Drain => &metrics.closed_by_drain,
+        match reason {
+            CloseReason::Client => &metrics.closed_by_client,
+            CloseReason::Failure => &metrics.closed_by_failure,
+            CloseReason::Violation => &metrics.closed_by_violation,
+            CloseReason::Policy => &metrics.closed_by_policy,
+            CloseReason::Blocked => &metrics.closed_by_blocked,
+            CloseReason::Silence => &metrics.closed_by_silence,
+            CloseReason::Drain => &metrics.closed_by_drain,
         }
         .add(1);
     }
@@ -274,7 +274,7 @@ impl<R: Ring> Shard<R> {
         for connection in 0..u32::try_from(self.connections.places()).unwrap_or(u32::MAX) {
             if let Some(client) = self.connections.at(connection) {
                 let key = client.key;
-                self.end(key, Why::Drain);
+                self.end(key, CloseReason::Drain);
             }
         }
     }
@@ -296,7 +296,7 @@ impl<R: Ring> Shard<R> {
         for connection in next..due {
             if let Some(client) = self.connections.at(connection) {
                 let key = client.key;
-                self.close(key, CloseCode::GOING_AWAY, "draining", Why::Drain);
+                self.close(key, CloseCode::GOING_AWAY, "draining", CloseReason::Drain);
             }
         }
         self.drain = Drain::Yes { since_ms, jitter_ms, next: next.max(due), places };
@@ -307,13 +307,13 @@ impl<R: Ring> Shard<R> {
         self.is_draining()
             && self.connections.len() == 0
             && self.inbox.is_empty()
-            && self.letters.is_empty()
+            && self.outgoing.is_empty()
             // A stop does not wait for who is on the way: the accept ring finds the inbox gone and says goodbye itself.
             && (matches!(self.drain, Drain::Stop)
                 || self.load.load(Ordering::Acquire) == 0 && !self.waits_for_ingest())
     }
 
-    /// A question is open: the number it will be answered with would be held for ever by a shard that has ended.
+    /// A lookup is open: the number it will be answered with would be held for ever by a shard that has ended.
     fn waits_for_ingest(&self) -> bool {
         self.names.waits() && !self.ingest.inbox.is_disconnected()
     }

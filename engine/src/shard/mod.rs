@@ -7,7 +7,7 @@
 //! 2. follow the index and mark the subscribers of touched channels (`tick`);
 //! 3. flush a bounded number of marked connections, one send each (`pump`), minding the floor between batches (`floor`).
 //!
-//! Nothing comes in but through the ring, the inbox and the slab; nothing leaves but through the ring and letters to
+//! Nothing comes in but through the ring, the inbox and the slab; nothing leaves but through the ring and messages to
 //! ingest.
 
 mod bounds;
@@ -59,9 +59,9 @@ use crate::{
     catalog::SharedCatalog,
     clock::Now,
     config::{Keepalive, Limits, Service},
-    mail::{ToIngest, ToShard},
+    inbox::{ToIngest, ToShard},
     metrics::ShardMetrics,
-    slab::{Bell, Reader},
+    slab::{Reader, Waker},
 };
 
 /// What a shard's behaviour depends on, taken from the checked configuration.
@@ -93,7 +93,7 @@ impl Settings {
 pub struct IngestLink {
     /// Its bounded inbox.
     pub inbox: flume::Sender<ToIngest>,
-    /// Wakes it after letters.
+    /// Wakes it after messages.
     pub wake: Box<dyn Fn() + Send>,
 }
 
@@ -113,7 +113,7 @@ pub struct Setup<D> {
     /// What others tell it.
     pub inbox: flume::Receiver<ToShard<D>>,
     /// Wakes it.
-    pub bell: Arc<Bell>,
+    pub waker: Arc<Waker>,
     /// Connections plus reservations; it ends its drain when this is 0.
     pub load: Arc<AtomicUsize>,
     /// Where it asks for channel numbers.
@@ -134,7 +134,7 @@ pub struct Shard<R: Ring> {
     ring: R,
     reader: Reader,
     inbox: flume::Receiver<ToShard<R::Descriptor>>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     load: Arc<AtomicUsize>,
     ingest: IngestLink,
     catalog: SharedCatalog,
@@ -155,8 +155,8 @@ pub struct Shard<R: Ring> {
     random: u64,
     stale: Stale,
     drain: Drain,
-    torn_bytes: usize,
-    /// Bytes that clients make the shard hold, torn ones apart: what they sent and is not worked off, requests that
+    partial_bytes: usize,
+    /// Bytes that clients make the shard hold, partial frames apart: what they sent and is not worked off, requests that
     /// wait, answers that have not left.
     client_bytes: usize,
     /// Turns so far.
@@ -173,8 +173,8 @@ pub struct Shard<R: Ring> {
     deferred: VecDeque<(Op, Key)>,
     /// Receives to arm again once this turn's buffers are recycled.
     rearm: Vec<Key>,
-    /// Letters to ingest that found its inbox full.
-    letters: VecDeque<ToIngest>,
+    /// Messages to ingest that found its inbox full.
+    outgoing: VecDeque<ToIngest>,
     /// Lists of a turn, kept for their memory.
     completions: Vec<Completion>,
     fired: Vec<(Key, Timer)>,
@@ -187,12 +187,12 @@ impl<R: Ring> Shard<R> {
     /// A shard on `ring`, which reads the slab from its present tail on.
     pub fn new(setup: Setup<R::Descriptor>, ring: R, now: Now) -> Self {
         let read = setup.reader.tail();
-        let waker = ring.waker();
-        setup.bell.arm(Box::new(move || waker.wake()));
+        let ring_waker = ring.waker();
+        setup.waker.arm(Box::new(move || ring_waker.wake()));
         Self {
             ring,
             inbox: setup.inbox,
-            bell: setup.bell,
+            waker: setup.waker,
             load: setup.load,
             ingest: setup.ingest,
             catalog: setup.catalog,
@@ -211,7 +211,7 @@ impl<R: Ring> Shard<R> {
             random: setup.seed | 1,
             stale: Stale::default(),
             drain: Drain::No,
-            torn_bytes: 0,
+            partial_bytes: 0,
             client_bytes: 0,
             turn: 0,
             backlogs: VecDeque::new(),
@@ -220,7 +220,7 @@ impl<R: Ring> Shard<R> {
             blocked: 0,
             deferred: VecDeque::new(),
             rearm: Vec::new(),
-            letters: VecDeque::new(),
+            outgoing: VecDeque::new(),
             completions: Vec::new(),
             fired: Vec::new(),
             received: Vec::new(),

@@ -1,5 +1,5 @@
-//! What a connection is sent in one flush: its own bytes first, then the frames it is owed in the order of the index, in
-//! place where they lie back to back.
+//! What a connection is sent in one flush: its own output first, then the frames it is owed in the order of the index,
+//! in place where they lie back to back.
 
 use std::{cmp::Reverse, ops::Range};
 
@@ -25,8 +25,8 @@ pub(super) enum What {
     Run { first: u64, last: u64 },
     /// One large frame.
     Block { sequence: u64 },
-    /// The rest of a torn large frame.
-    TornBlock,
+    /// The rest of a partial large frame.
+    PartialBlock,
 }
 
 /// The plan for one connection.
@@ -35,8 +35,8 @@ pub(super) struct Planned {
     pub(super) connection: u32,
     pub(super) slot: Slot,
     pub(super) what: What,
-    /// Own bytes at the front.
-    pub(super) own: usize,
+    /// Bytes of the connection's own output at the front.
+    pub(super) output: usize,
     pub(super) steps: Range<usize>,
 }
 
@@ -65,22 +65,22 @@ impl<R: Ring> Shard<R> {
         let Some(client) = self.connections.at(connection) else { return };
         let (slot, stop) = (client.slot, client.untold.map_or(NONE, |untold| untold.sequence));
         let steps = self.pump.steps.len();
-        if client.own.block.is_some() {
-            let what = What::TornBlock;
-            self.pump.planned.push(Planned { connection, slot, what, own: 0, steps: steps..steps });
+        if client.output.block.is_some() {
+            let what = What::PartialBlock;
+            self.pump.planned.push(Planned { connection, slot, what, output: 0, steps: steps..steps });
             return;
         }
-        let all_own = client.own.bytes();
-        let own = all_own.len().min(FLUSH_BYTES);
+        let all_output = client.output.bytes();
+        let output = all_output.len().min(FLUSH_BYTES);
         let Pump { arena, steps: all_steps, heap, planned, .. } = &mut self.pump;
         let from = arena.len();
-        arena.extend_from_slice(&all_own[..own]);
+        arena.extend_from_slice(&all_output[..output]);
         heap.clear();
-        if own == all_own.len() {
+        if output == all_output.len() {
             heap.extend(self.subscriptions.owing(connection).map(Reverse));
         }
         let mut gather =
-            Gather { reader: &self.reader, arena, from, run: None, total: own, in_arena: own > 0 };
+            Gather { reader: &self.reader, arena, from, run: None, total: output, in_arena: output > 0 };
         let mut block = None;
         while let Some(Reverse((sequence, subscription))) = heap.pop()
             && sequence < stop
@@ -108,7 +108,7 @@ impl<R: Ring> Shard<R> {
             (None, Some(what)) => what,
             (None, None) => return,
         };
-        planned.push(Planned { connection, slot, what, own, steps: steps..all_steps.len() });
+        planned.push(Planned { connection, slot, what, output, steps: steps..all_steps.len() });
     }
 
     /// Sends the batch's plans in one enter.
@@ -127,9 +127,9 @@ impl<R: Ring> Shard<R> {
                     self.reader.run(first, last, NATIVE).expect("planned as back to back")
                 }
                 What::Block { sequence } => self.reader.bytes(sequence, NATIVE).bytes(),
-                What::TornBlock => {
-                    let own = self.connections.at(plan.connection).map(|client| &client.own);
-                    own.and_then(|own| own.block.as_ref()).map_or(&[], |(block, at)| &block[*at..])
+                What::PartialBlock => {
+                    let output = self.connections.at(plan.connection).map(|client| &client.output);
+                    output.and_then(|output| output.block.as_ref()).map_or(&[], |(block, at)| &block[*at..])
                 }
             };
         }

@@ -1,10 +1,10 @@
 //! The write pump: one send a connection a turn, of everything it is owed, straight from the slab where that lies back
 //! to back.
 //!
-//! A flush has three steps, each over a batch of connections: *plan* what each is sent (its own bytes first, then frames
-//! in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else happens in
-//! between, so a plan cannot go stale. Nothing here allocates once its lists have grown. Here are the lines, the batches
-//! and the bookkeeping; `plan.rs` decides what is sent.
+//! A flush has three steps, each over a batch of connections: *plan* what each is sent (its own output first, then
+//! frames in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else
+//! happens in between, so a plan cannot go stale. Nothing here allocates once its lists have grown. Here are the
+//! queues, the batches and the bookkeeping; `plan.rs` decides what is sent.
 
 use std::{
     cmp::Reverse,
@@ -29,28 +29,29 @@ pub(super) const BATCH: usize = 100;
 /// Connections flushed in one turn.
 const FLUSHES_A_TURN: usize = 256;
 
-/// In which line a connection stands.
+/// In which queue of the pump a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Standing {
+pub(super) enum QueueState {
     /// In none: nothing to send.
     #[default]
     None,
-    /// In the first line: marked, not flushed since.
-    First,
-    /// In the second line: flushed, and still owes.
-    Second,
-    /// In no line: its socket is full.
+    /// In the ready queue: marked, not flushed since.
+    Ready,
+    /// In the backlog queue: flushed, and still owes.
+    Backlog,
+    /// In none: its socket is full.
     Blocked,
 }
 
-/// The pump's lines and the lists of a batch.
+/// The pump's queues and the lists of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Pump {
     /// Marked connections and the sequence from which on they may owe; in the order of the sequences.
-    first: VecDeque<(u32, u64)>,
-    second: VecDeque<u32>,
-    standing: Vec<Standing>,
-    /// Who owes after a flush, by eighth.
+    ready: VecDeque<(u32, u64)>,
+    /// Connections that a flush has left something to.
+    backlog: VecDeque<u32>,
+    states: Vec<QueueState>,
+    /// Who owes after a flush, by segment.
     pub(super) lists: Lists,
     batch: Vec<u32>,
     pub(super) planned: Vec<Planned>,
@@ -63,70 +64,70 @@ pub(super) struct Pump {
 impl Pump {
     /// Somebody waits for a flush.
     pub(super) fn has_work(&self) -> bool {
-        !self.first.is_empty() || !self.second.is_empty()
+        !self.ready.is_empty() || !self.backlog.is_empty()
     }
 
-    pub(super) fn standing(&self, connection: u32) -> Standing {
-        self.standing.get(connection as usize).copied().unwrap_or_default()
+    pub(super) fn state(&self, connection: u32) -> QueueState {
+        self.states.get(connection as usize).copied().unwrap_or_default()
     }
 
-    /// Puts the connection into the first line, if it stands in none. `sequence` never goes back.
+    /// Puts the connection into the ready queue, if it is in none. `sequence` never goes back.
     pub(super) fn queue(&mut self, connection: u32, sequence: u64) {
-        if self.standing(connection) == Standing::None {
-            self.set(connection, Standing::First);
-            self.first.push_back((connection, sequence));
+        if self.state(connection) == QueueState::None {
+            self.set(connection, QueueState::Ready);
+            self.ready.push_back((connection, sequence));
         }
     }
 
     /// The connection's socket takes bytes again.
     pub(super) fn unblock(&mut self, connection: u32) {
-        if self.standing(connection) == Standing::Blocked {
-            self.set(connection, Standing::Second);
-            self.second.push_back(connection);
+        if self.state(connection) == QueueState::Blocked {
+            self.set(connection, QueueState::Backlog);
+            self.backlog.push_back(connection);
         }
     }
 
-    /// The connection is gone. What its places in the lines say is skipped when they are reached.
+    /// The connection is gone. What its places in the queues say is skipped when they are reached.
     pub(super) fn forget(&mut self, connection: u32) {
         self.lists.remove(connection);
-        if (connection as usize) < self.standing.len() {
-            self.set(connection, Standing::None);
+        if (connection as usize) < self.states.len() {
+            self.set(connection, QueueState::None);
         }
     }
 
-    /// A connection that is flushed later owes something in this eighth: from now on a floor has to deal with it. One that
-    /// stands in a list owed something older before.
-    pub(super) fn list(&mut self, connection: u32, eighth: u32) {
+    /// A connection that is flushed later owes something in this segment: from now on a floor has to deal with it. One
+    /// that is in a list owed something older before.
+    pub(super) fn list(&mut self, connection: u32, segment: u32) {
         if !self.lists.has(connection) {
-            self.lists.insert(connection, eighth);
+            self.lists.insert(connection, segment);
         }
     }
 
-    /// The connection stands in no line and no list.
+    /// The connection is in no queue and no list.
     pub(super) fn is_unknown(&self, connection: u32) -> bool {
-        self.standing(connection) == Standing::None && !self.lists.has(connection)
+        self.state(connection) == QueueState::None && !self.lists.has(connection)
     }
 
-    /// Takes up to `most` connections off the first line into the batch, as far as they were marked before `sequence`.
-    pub(super) fn take_first(&mut self, most: usize, sequence: u64) {
+    /// Takes up to `most` connections off the ready queue into the batch, as far as they were marked before `sequence`.
+    pub(super) fn take_ready(&mut self, most: usize, sequence: u64) {
         while self.batch.len() < most
-            && let Some(&(connection, marked)) = self.first.front()
+            && let Some(&(connection, marked)) = self.ready.front()
             && marked < sequence
         {
-            self.first.pop_front();
-            if self.standing(connection) == Standing::First {
-                self.set(connection, Standing::None);
+            self.ready.pop_front();
+            if self.state(connection) == QueueState::Ready {
+                self.set(connection, QueueState::None);
                 self.batch.push(connection);
             }
         }
     }
 
-    /// Takes up to `most` connections off the second line into the batch.
-    fn take_second(&mut self, most: usize) {
+    /// Takes up to `most` connections off the backlog queue into the batch.
+    fn take_backlog(&mut self, most: usize) {
         while self.batch.len() < most
-            && let Some(connection) = self.second.pop_front()
+            && let Some(connection) = self.backlog.pop_front()
         {
-            if self.standing(connection) == Standing::Second {
+            if self.state(connection) == QueueState::Backlog {
                 self.take_listed(connection);
             }
         }
@@ -134,7 +135,7 @@ impl Pump {
 
     /// Takes a connection that owes after a flush into the batch, out of its turn.
     pub(super) fn take_listed(&mut self, connection: u32) {
-        self.set(connection, Standing::None);
+        self.set(connection, QueueState::None);
         self.batch.push(connection);
     }
 
@@ -143,27 +144,27 @@ impl Pump {
         self.batch.len()
     }
 
-    fn set(&mut self, connection: u32, standing: Standing) {
-        if connection as usize >= self.standing.len() {
-            self.standing.resize(connection as usize + 1, Standing::None);
+    fn set(&mut self, connection: u32, state: QueueState) {
+        if connection as usize >= self.states.len() {
+            self.states.resize(connection as usize + 1, QueueState::None);
         }
-        self.standing[connection as usize] = standing;
+        self.states[connection as usize] = state;
     }
 }
 
 impl<R: Ring> Shard<R> {
-    /// Flushes a turn's worth of connections: the first line, and of the second at most half a turn's while the first is
-    /// not empty. The floor is looked at between batches.
+    /// Flushes a turn's worth of connections: the ready queue, and of the backlog at most half a turn's while the ready
+    /// queue is not empty. The floor is looked at between batches.
     pub(super) fn flush_turn(&mut self) {
-        let second_waiting = self.pump.second.len();
-        let first_left = self.pump.first.len().min(FLUSHES_A_TURN - second_waiting.min(FLUSHES_A_TURN / 2));
-        let second_left = second_waiting.min(FLUSHES_A_TURN - first_left);
-        self.flush_line(first_left, |pump, most| pump.take_first(most, NONE));
-        self.flush_line(second_left, Pump::take_second);
+        let backlog_waiting = self.pump.backlog.len();
+        let ready_left = self.pump.ready.len().min(FLUSHES_A_TURN - backlog_waiting.min(FLUSHES_A_TURN / 2));
+        let backlog_left = backlog_waiting.min(FLUSHES_A_TURN - ready_left);
+        self.flush_queue(ready_left, |pump, most| pump.take_ready(most, NONE));
+        self.flush_queue(backlog_left, Pump::take_backlog);
     }
 
-    /// Flushes so many connections of the line that `take` fills a batch from.
-    fn flush_line(&mut self, mut left: usize, take: impl Fn(&mut Pump, usize)) {
+    /// Flushes so many connections of the queue that `take` fills a batch from.
+    fn flush_queue(&mut self, mut left: usize, take: impl Fn(&mut Pump, usize)) {
         while left > 0 {
             take(&mut self.pump, left.min(BATCH));
             if self.pump.batch.is_empty() {
@@ -189,9 +190,9 @@ impl<R: Ring> Shard<R> {
             self.commit(plan, outcome);
         }
         for &connection in &batch {
-            self.stand(connection);
+            self.requeue(connection);
         }
-        self.limit_torn();
+        self.limit_partial_frames();
         self.limit_client_bytes();
         self.pump.batch = batch;
         self.pump.planned = planned;
@@ -225,29 +226,30 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Advances the cursors of the frames that were taken and keeps the rest of a torn one. Gives the bytes there were.
+    /// Advances the cursors of the frames that were taken and keeps the rest of a partial one. Gives the bytes there
+    /// were.
     fn book(&mut self, plan: &Planned, sent: usize) -> usize {
         let Some(client) = self.connections.at_mut(plan.connection) else { return sent };
-        if let What::TornBlock = plan.what {
-            let Some((block, at)) = &mut client.own.block else { return sent };
+        if let What::PartialBlock = plan.what {
+            let Some((block, at)) = &mut client.output.block else { return sent };
             let given = block.len() - *at;
             *at += sent;
             if sent == given {
-                client.own.block = None;
+                client.output.block = None;
                 self.block_holders -= 1;
             }
-            self.torn_bytes -= sent;
+            self.partial_bytes -= sent;
             return given;
         }
-        if plan.own > 0 {
-            let torn_before = client.torn;
-            client.own.consume(sent.min(plan.own));
-            client.torn = torn_before.saturating_sub(sent);
-            self.torn_bytes -= torn_before - client.torn;
+        if plan.output > 0 {
+            let partial_before = client.partial;
+            client.output.consume(sent.min(plan.output));
+            client.partial = partial_before.saturating_sub(sent);
+            self.partial_bytes -= partial_before - client.partial;
             let key = client.key;
             self.count_held(key);
         }
-        let mut begin = plan.own;
+        let mut begin = plan.output;
         let steps = plan.steps.clone();
         for at in steps {
             let step = self.pump.steps[at];
@@ -258,31 +260,31 @@ impl<R: Ring> Shard<R> {
             self.subscriptions.advance(step.subscription, next);
             self.metrics.deliveries.add(1);
             if sent < step.end {
-                self.keep_torn(plan, step.sequence, sent - begin);
+                self.keep_partial(plan, step.sequence, sent - begin);
                 break;
             }
             begin = step.end;
         }
         self.sample_delay(plan);
-        self.pump.steps[plan.steps.clone()].last().map_or(plan.own, |step| step.end)
+        self.pump.steps[plan.steps.clone()].last().map_or(plan.output, |step| step.end)
     }
 
     /// The socket took `taken` bytes of the frame at `sequence`: the rest is the connection's own from now on.
-    fn keep_torn(&mut self, plan: &Planned, sequence: u64, taken: usize) {
+    fn keep_partial(&mut self, plan: &Planned, sequence: u64, taken: usize) {
         let Some(client) = self.connections.at_mut(plan.connection) else { return };
         let rest = match self.reader.bytes(sequence, NATIVE) {
             Frame::Region(bytes) => {
-                client.own.tear(&bytes[taken..]);
-                client.torn = bytes.len() - taken;
+                client.output.keep_rest(&bytes[taken..]);
+                client.partial = bytes.len() - taken;
                 bytes.len() - taken
             }
             Frame::Block(block) => {
-                client.own.block = Some((Arc::clone(block), taken));
+                client.output.block = Some((Arc::clone(block), taken));
                 self.block_holders += 1;
                 block.len() - taken
             }
         };
-        self.torn_bytes += rest;
+        self.partial_bytes += rest;
         let key = client.key;
         self.count_held(key);
     }
@@ -316,8 +318,8 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// After a flush: finds the connection its line and its list.
-    pub(super) fn stand(&mut self, connection: u32) {
+    /// After a flush: finds the connection its queue and its list.
+    pub(super) fn requeue(&mut self, connection: u32) {
         let Some(client) = self.connections.at(connection).filter(|client| client.phase <= Phase::Closing)
         else {
             return self.pump.lists.remove(connection);
@@ -326,32 +328,32 @@ impl<R: Ring> Shard<R> {
         let oldest = self.subscriptions.settle(connection).min(untold);
         self.list_at(connection, oldest);
         let Some(client) = self.connections.at(connection) else { return };
-        let standing = if client.blocked {
-            Standing::Blocked
+        let state = if client.blocked {
+            QueueState::Blocked
         } else if oldest != NONE
-            || !client.own.is_empty()
+            || !client.output.is_empty()
             || client.owes_status
             || self.subscriptions.lags(connection)
         {
-            Standing::Second
+            QueueState::Backlog
         } else {
-            Standing::None
+            QueueState::None
         };
-        self.pump.set(connection, standing);
-        if standing == Standing::Second {
-            self.pump.second.push_back(connection);
+        self.pump.set(connection, state);
+        if state == QueueState::Backlog {
+            self.pump.backlog.push_back(connection);
         }
-        if client.own.is_empty() {
-            self.own_bytes_left(connection);
+        if client.output.is_empty() {
+            self.output_left(connection);
         }
     }
 
-    /// Puts the connection into the list of the eighth in which the oldest that it owes lies; [`NONE`]: into none.
+    /// Puts the connection into the list of the segment in which the oldest that it owes lies; [`NONE`]: into none.
     pub(super) fn list_at(&mut self, connection: u32, oldest: u64) {
         if oldest == NONE {
             self.pump.lists.remove(connection);
         } else {
-            self.pump.lists.insert(connection, self.reader.entry(oldest).eighth);
+            self.pump.lists.insert(connection, self.reader.entry(oldest).segment);
         }
     }
 }

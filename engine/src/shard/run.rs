@@ -19,12 +19,12 @@ pub struct Report {
     pub subscriptions: usize,
     /// Those of them whose connections are closing: at no time may there be one.
     pub left_behind: usize,
-    /// Torn bytes.
-    pub torn_bytes: usize,
-    /// Bytes that clients make it hold, torn ones apart.
+    /// Bytes of partial frames.
+    pub partial_bytes: usize,
+    /// Bytes that clients make it hold, partial frames apart.
     pub client_bytes: usize,
-    /// Own bytes of all connections, torn ones included.
-    pub own_bytes: usize,
+    /// Output that is connections' own: control output and partial frames.
+    pub output_bytes: usize,
 }
 
 /// Runs a shard on `ring` until it is drained or stopped.
@@ -81,9 +81,9 @@ impl<R: Ring> Shard<R> {
             connections: self.connections.len(),
             subscriptions: self.subscriptions.len(),
             left_behind: closing.map(|client| self.subscriptions.count(client.key.index())).sum(),
-            torn_bytes: self.torn_bytes,
+            partial_bytes: self.partial_bytes,
             client_bytes: self.client_bytes,
-            own_bytes: self.connections.iter().map(|client| client.own.len()).sum(),
+            output_bytes: self.connections.iter().map(|client| client.output.len()).sum(),
         }
     }
 }

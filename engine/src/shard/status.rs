@@ -10,7 +10,7 @@ use proto::native::reply::{self, State};
 use ring::{Key, Ring};
 
 use super::{Shard, connection::Phase, subscriptions::NIL};
-use crate::mail::{DataState, Status};
+use crate::inbox::{DataState, Status};
 
 /// Names in one message.
 const NAMES_A_MESSAGE: usize = 50;
@@ -95,7 +95,7 @@ impl<R: Ring> Shard<R> {
 
     /// Tells the connection what it was told otherwise, as far as it reads what it is told.
     pub(super) fn tell_status(&mut self, connection: u32) {
-        let limit = self.settings.limits.own_bytes;
+        let limit = self.settings.limits.control_output_bytes;
         let held: Vec<_> = self.subscriptions.held_from(connection, NIL).collect();
         let now = |channel: u32| self.stale.of(&self.subscriptions.channel(channel).topics);
         let differs = |&(subscription, channel): &(u32, u32)| {
@@ -111,7 +111,7 @@ impl<R: Ring> Shard<R> {
         let all_changed = !held.is_empty() && changed.len() == held.len();
         if is_one && (told_otherwise || all_changed) {
             let lag_ms = held.iter().map(|&(_, channel)| now(channel)).min().unwrap_or(self.stale.all);
-            reply::status(client.own.end(), state(one_state), None, lag_ms);
+            reply::status(client.output.end(), state(one_state), None, lag_ms);
             client.told_stale = one_state;
             changed.iter().for_each(|&(at, _)| self.subscriptions.told_stale(at, one_state));
             changed.clear();
@@ -122,7 +122,7 @@ impl<R: Ring> Shard<R> {
         let mut told = Vec::new();
         for chunk in changed.chunk_by(|&(_, a), &(_, b)| stale(a) == stale(b)) {
             for some in chunk.chunks(NAMES_A_MESSAGE) {
-                if client.own_answers() > limit {
+                if client.control_bytes() > limit {
                     break;
                 }
                 let channels: Vec<_> = some.iter().map(|&(_, at)| self.subscriptions.channel(at)).collect();
@@ -130,7 +130,7 @@ impl<R: Ring> Shard<R> {
                     channels.iter().filter_map(|channel| channel.name.as_deref()).collect();
                 let lag_ms = channels.iter().map(|channel| self.stale.of(&channel.topics)).min().flatten();
                 let is_stale = stale(some[0].1);
-                reply::status(client.own.end(), state(is_stale), Some(&names), lag_ms);
+                reply::status(client.output.end(), state(is_stale), Some(&names), lag_ms);
                 told.extend(some.iter().map(|&(subscription, _)| (subscription, is_stale)));
             }
         }

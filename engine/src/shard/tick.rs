@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ring::{EnterError, Ring, Wait};
 
-use super::{Shard, links::NONE, pump::Standing};
+use super::{Shard, links::NONE, pump::QueueState};
 use crate::clock::Now;
 
 /// Index entries followed in one turn at most: about half a millisecond.
@@ -31,7 +31,7 @@ impl<R: Ring> Shard<R> {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.enter(wait, &mut completions)?;
         if wait != Wait::No {
-            self.bell.awake();
+            self.waker.awake();
             self.metrics.sleeps.add(1);
         }
         self.now = now();
@@ -52,12 +52,12 @@ impl<R: Ring> Shard<R> {
         self.deal_with_floor();
         self.relieve_blocks();
         self.limit_client_bytes();
-        self.post_letters();
+        self.send_outgoing();
         self.show();
         Ok(())
     }
 
-    /// What to do after a turn. Before it says sleep it has said so to the bell and looked at everything again: whoever
+    /// What to do after a turn. Before it says sleep it has said so to the waker and looked at everything again: whoever
     /// publishes something afterwards finds the flag and wakes the ring.
     pub fn idle(&mut self) -> Idle {
         if self.has_ended() {
@@ -66,13 +66,13 @@ impl<R: Ring> Shard<R> {
         if self.has_work() {
             return Idle::No;
         }
-        self.bell.about_to_sleep();
+        self.waker.about_to_sleep();
         if self.has_work() {
-            self.bell.awake();
+            self.waker.awake();
             return Idle::No;
         }
         let mut wait_ms = self.wheel.next_ms(self.now.mono_ms());
-        if !self.letters.is_empty() || self.is_draining() {
+        if !self.outgoing.is_empty() || self.is_draining() {
             wait_ms = Some(wait_ms.unwrap_or(10).min(10));
         }
         Idle::Sleep(wait_ms.map_or(Wait::Forever, |ms| Wait::For(Duration::from_millis(ms))))
@@ -131,15 +131,15 @@ impl<R: Ring> Shard<R> {
         }
         self.mark_gaps(begin);
         for (channel, sequence) in touched.drain(..) {
-            let eighth = self.reader.entry(sequence).eighth;
+            let segment = self.reader.entry(sequence).segment;
             let pump = &mut self.pump;
             self.subscriptions
-                .mark(channel, sequence, |connection| pump.marked(connection, sequence, eighth));
+                .mark(channel, sequence, |connection| pump.marked(connection, sequence, segment));
         }
         self.touched = touched;
     }
 
-    /// Puts the connection in line for a flush of its own bytes.
+    /// Queues the connection for a flush of its own output.
     pub(super) fn queue_flush(&mut self, connection: u32) {
         self.pump.queue(connection, self.links.read());
     }
@@ -152,7 +152,7 @@ impl<R: Ring> Shard<R> {
         metrics.channels.set(self.subscriptions.channels_in_use() as u64);
         metrics.lag_entries.set(self.reader.tail() - self.links.read());
         metrics.blocked.set(self.blocked as u64);
-        metrics.torn_bytes.set(self.torn_bytes as u64);
+        metrics.torn_bytes.set(self.partial_bytes as u64);
         metrics.client_bytes.set(self.client_bytes as u64);
         metrics.descriptors.set(self.ring.held().descriptors as u64);
     }
@@ -160,12 +160,12 @@ impl<R: Ring> Shard<R> {
 
 impl super::pump::Pump {
     /// The connection owes from `sequence` on, and owed nothing before.
-    fn marked(&mut self, connection: u32, sequence: u64, eighth: u32) {
+    fn marked(&mut self, connection: u32, sequence: u64, segment: u32) {
         debug_assert_ne!(sequence, NONE);
-        match self.standing(connection) {
-            Standing::None => self.queue(connection, sequence),
-            Standing::First => {}
-            Standing::Second | Standing::Blocked => self.list(connection, eighth),
+        match self.state(connection) {
+            QueueState::None => self.queue(connection, sequence),
+            QueueState::Ready => {}
+            QueueState::Backlog | QueueState::Blocked => self.list(connection, segment),
         }
     }
 }

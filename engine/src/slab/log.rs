@@ -44,9 +44,9 @@ impl Log {
 // - There is one writer: `slab` makes one, it is not `Clone`, and all that writes takes it by `&mut`.
 // - *Publication.* What belongs to an entry is written before the tail passes it (`Writer::publish`, release), and a
 //   reader touches only what is below a tail it has loaded (`Reader::tail`, acquire; checked on each access).
-// - *Reclaiming.* What is published stays as it is until the eighth it lies in is given back. A reader touches nothing
+// - *Reclaiming.* What is published stays as it is until the segment it lies in is given back. A reader touches nothing
 //   below its floor (checked on each access), nor any of the index below the last checkpoint at or before it; all it
 //   hands out borrows it, and to acknowledge takes it by `&mut`, so nothing handed out outlives the release store in
 //   `Reader::acknowledge`. The writer loads the acknowledged floors (`Writer::reclaimed`, acquire) before it opens the
-//   eighth in which it overwrites what lies below them (eighths.rs has the arithmetic).
+//   segment in which it overwrites what lies below them (segments.rs has the arithmetic).
 unsafe impl Sync for Log {}

@@ -7,11 +7,11 @@
 //!                     reclaimed      floor                                   tail       Writer::tail
 //! ```
 //!
-//! Bytes lie back to back in one circular region a wire format (`region.rs`); the index is one circular array of entries
-//! with checkpoints (`index.rs`); large frames are blocks of their own (`blocks.rs`). Publication is one release store of
-//! the tail. Reclaiming is a protocol (`eighths.rs`): the writer asks for a floor, every reader acknowledges it when it no
-//! longer needs what lies below, and only then is that overwritten. A reader that does not acknowledge stops the writer;
-//! nothing is ever read after it was overwritten (docs/DESIGN.md, "The slab is a log").
+//! Bytes lie back to back in one circular region a wire format (`region.rs`); the index is one circular array of
+//! entries with checkpoints (`index.rs`); large frames are blocks of their own (`blocks.rs`). Publication is one
+//! release store of the tail. Reclaiming is a protocol (`segments.rs`): the writer asks for a floor, every reader
+//! acknowledges it when it no longer needs what lies below, and only then is that overwritten. A reader that does not
+//! acknowledge stops the writer; nothing is ever read after it was overwritten (docs/DESIGN.md, "The slab is a log").
 //!
 //! This is one of the homes of unsafe code. What makes its face safe is written down once, at the `Sync` in `log.rs`, and
 //! checked three ways: against a naive model (`tests/model.rs`), by threads that run into each other
@@ -38,19 +38,19 @@
 //! # Ok::<(), Full>(())
 //! ```
 
-mod bell;
 mod blocks;
-mod eighths;
 mod index;
 mod log;
 mod memory;
 mod pressure;
 mod reader;
 mod region;
+mod segments;
 mod sync;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
+mod waker;
 mod writer;
 
 use std::sync::Arc;
@@ -59,10 +59,10 @@ use thiserror::Error;
 
 use self::log::Log;
 pub use self::{
-    bell::{Bell, Wake},
     blocks::{Block, Frame},
     pressure::Relief,
     reader::Reader,
+    waker::{Wake, Waker},
     writer::Writer,
 };
 
@@ -158,8 +158,8 @@ pub struct Entry {
     pub ingest_ns: u64,
     /// Of a gap, why; 0: it is none.
     gap_reason: u8,
-    /// Running number of the eighth it lies in; floors are begins of eighths. Wraps.
-    pub eighth: u32,
+    /// Running number of the segment it lies in; floors are begins of segments. Wraps.
+    pub segment: u32,
     /// Place per format; length 0: none.
     pub frames: [Place; FORMATS],
 }
@@ -174,14 +174,14 @@ impl Entry {
         ts_ms: 0,
         ingest_ns: 0,
         gap_reason: 0,
-        eighth: 0,
+        segment: 0,
         frames: [Place::NONE; FORMATS],
     };
 
-    fn new(meta: Meta, behind: Behind, eighth: u32, frames: [Place; FORMATS]) -> Self {
+    fn new(meta: Meta, behind: Behind, segment: u32, frames: [Place; FORMATS]) -> Self {
         let Meta { channel, source, offset, ts_ms, ingest_ns } = meta;
         let Behind { next_offset, gap_reason } = behind;
-        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, gap_reason, eighth, frames }
+        Self { channel, source, offset, next_offset, ts_ms, ingest_ns, gap_reason, segment, frames }
     }
 
     /// The gap of a whole topic that this entry stands for.

@@ -7,16 +7,15 @@ use std::{
 };
 
 use super::{
-    Behind, Bell, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes,
-    eighths::{Eighths, Extent},
-    index,
+    Behind, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes, Waker, index,
     log::Log,
+    segments::{Extent, Segments},
 };
 
 /// The writing end. One, and it belongs to ingest.
 pub struct Writer {
     log: Arc<Log>,
-    bells: Vec<Arc<Bell>>,
+    wakers: Vec<Arc<Waker>>,
     large_frame_bytes: usize,
     /// How far the log has come, unpublished entries included.
     end: Extent,
@@ -24,7 +23,7 @@ pub struct Writer {
     published: u64,
     /// The floor that readers are asked for.
     floor: u64,
-    eighths: Eighths,
+    segments: Segments,
     /// The next offset of every source, behind the last entry.
     next_offsets: Vec<i64>,
     held: Held,
@@ -45,25 +44,25 @@ impl Writer {
     pub(super) fn new(log: Arc<Log>, sizes: &Sizes) -> Self {
         Self {
             log,
-            bells: Vec::new(),
+            wakers: Vec::new(),
             large_frame_bytes: sizes.large_frame_bytes,
             end: Extent::default(),
             published: 0,
             floor: 0,
-            eighths: Eighths::new(sizes),
+            segments: Segments::new(sizes),
             next_offsets: Vec::new(),
             held: Held::default(),
         }
     }
 
-    /// Bells to ring after a publication and with a new floor.
-    pub fn set_bells(&mut self, bells: Vec<Arc<Bell>>) {
-        self.bells = bells;
+    /// Called after a publication and with a new floor.
+    pub fn set_wakers(&mut self, wakers: Vec<Arc<Waker>>) {
+        self.wakers = wakers;
     }
 
     /// Appends an entry and its frames (an empty slice: none); readers see it after [`Self::publish`].
     ///
-    /// One eighth before the oldest part is needed it asks the readers for a new floor. Floors are never above the
+    /// One segment before the oldest part is needed it asks the readers for a new floor. Floors are never above the
     /// tail, so with that, what was appended *before* is published.
     ///
     /// # Errors
@@ -88,7 +87,7 @@ impl Writer {
     }
 
     /// Appends a gap of a whole topic, without a frame. Its source goes on at `next_offset`, which is behind it; or, where
-    /// the log was cut, is its first offset: then it is a part, and what follows says how the partition goes on.
+    /// the log was truncated, is its first offset: then it is a part, and what follows says how the partition goes on.
     ///
     /// # Errors
     /// As [`Self::append`] does.
@@ -101,8 +100,8 @@ impl Writer {
 
     fn append_entry(&mut self, meta: Meta, behind: Behind, frames: [&[u8]; FORMATS]) -> Result<u64, Full> {
         let next = self.end_with(&frames);
-        if !self.eighths.takes(&self.end, &next) {
-            self.open_eighth()?;
+        if !self.segments.takes(&self.end, &next) {
+            self.open_segment()?;
         }
         self.take_of_budget(&next)?;
 
@@ -112,18 +111,18 @@ impl Writer {
             places[format] = self.put(sequence, format, frame, &next);
         }
         index::note(&mut self.next_offsets, meta.source, behind.next_offset);
-        let entry = Entry::new(meta, behind, self.eighths.number(), places);
-        // SAFETY: the writer, and what is overwritten was given back: an open eighth takes the entry.
+        let entry = Entry::new(meta, behind, self.segments.number(), places);
+        // SAFETY: the writer, and what is overwritten was given back: an open segment takes the entry.
         unsafe { self.log.index.write(sequence, entry, &self.next_offsets) };
         self.end = next;
         Ok(sequence)
     }
 
-    /// Shows readers what was appended, and rings. Does nothing when nothing was.
+    /// Shows readers what was appended, and wakes them. Does nothing when nothing was.
     pub fn publish(&mut self) {
         if self.published < self.end.entries {
             self.store_tail();
-            self.ring();
+            self.wake();
         }
     }
 
@@ -191,14 +190,14 @@ impl Writer {
         frame.len() > self.large_frame_bytes
     }
 
-    fn open_eighth(&mut self) -> Result<(), Full> {
+    fn open_segment(&mut self) -> Result<(), Full> {
         let reclaimed = self.reclaimed();
-        if reclaimed < self.eighths.floor_to_open() {
+        if reclaimed < self.segments.floor_to_open() {
             return Err(Full);
         }
         self.drop_blocks(reclaimed);
-        self.eighths.open(self.end);
-        self.ask(self.eighths.floor_to_open());
+        self.segments.open(self.end);
+        self.ask(self.segments.floor_to_open());
         Ok(())
     }
 
@@ -209,14 +208,14 @@ impl Writer {
             // In this order: who sees the floor sees a tail that is not below it.
             self.store_tail();
             self.log.floor.0.store(floor, Ordering::Release);
-            self.ring();
+            self.wake();
         }
     }
 
     /// Asks that one reader's owner has its largest holder of a block let go: ingest must not wait for a peer.
     fn press(&self) {
         self.log.pressure.0.want();
-        self.ring();
+        self.wake();
     }
 
     fn store_tail(&mut self) {
@@ -224,8 +223,8 @@ impl Writer {
         self.log.tail.0.store(self.published, Ordering::Release);
     }
 
-    fn ring(&self) {
-        self.bells.iter().for_each(|bell| bell.ring());
+    fn wake(&self) {
+        self.wakers.iter().for_each(|waker| waker.wake());
     }
 
     /// Puts a frame where [`Self::end_with`] has placed it.
@@ -242,7 +241,7 @@ impl Writer {
             Place::block(number, len)
         } else {
             let begin = next.bytes[format] - frame.len() as u64;
-            // SAFETY: the writer, and what is overwritten was given back: an open eighth takes the frame.
+            // SAFETY: the writer, and what is overwritten was given back: an open segment takes the frame.
             unsafe { self.log.regions[format].write(begin, frame) };
             Place::region(begin, len)
         }
@@ -282,7 +281,7 @@ impl Writer {
         let outside = (self.log.blocks.used() - self.held.bytes) as u64;
         let used_with =
             |begin: &Extent| usize::try_from(outside + self.end.blocks - begin.blocks).unwrap_or(usize::MAX);
-        let mut begins = self.eighths.begins();
+        let mut begins = self.segments.begins();
         begins.find(|begin| self.log.blocks.admits(used_with(begin), bytes)).map(|begin| begin.entries)
     }
 

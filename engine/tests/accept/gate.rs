@@ -11,9 +11,9 @@ use std::{
 use engine::{
     accept::{self, Phase, Settings, Setup, SocketOptions},
     error::Error,
-    mail::{Handover, ShardLink, ToShard},
+    inbox::{Handover, ShardLink, ToShard},
     metrics::AcceptMetrics,
-    slab::Bell,
+    slab::Waker,
 };
 use tokio::sync::watch;
 
@@ -47,7 +47,7 @@ pub(crate) fn options() -> SocketOptions {
 }
 
 impl Gate {
-    /// An open accept ring before shards of these capacities, each with an inbox of 1,024 letters.
+    /// An open accept ring before shards of these capacities, each with an inbox of 1,024 messages.
     pub(crate) fn open(capacities: &[usize], settings: Settings) -> Self {
         Self::start(capacities, 1_024, settings, Phase::Open)
     }
@@ -112,10 +112,10 @@ impl Drop for Gate {
 fn link(capacity: usize, inbox: usize) -> (ShardLink<OwnedFd>, flume::Receiver<ToShard<OwnedFd>>) {
     let (sender, receiver) = flume::bounded(inbox);
     let load = Arc::new(AtomicUsize::new(0));
-    (ShardLink { inbox: sender, bell: Arc::new(Bell::unset()), load, capacity }, receiver)
+    (ShardLink { inbox: sender, waker: Arc::new(Waker::unset()), load, capacity }, receiver)
 }
 
-fn connection(letter: ToShard<OwnedFd>) -> Handover<OwnedFd> {
-    let ToShard::Connection(handover) = letter else { panic!("not a connection: {letter:?}") };
+fn connection(message: ToShard<OwnedFd>) -> Handover<OwnedFd> {
+    let ToShard::Connection(handover) = message else { panic!("not a connection: {message:?}") };
     handover
 }

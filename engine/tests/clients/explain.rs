@@ -1,6 +1,6 @@
 //! Who is subscribed, as the admin thread asks it.
 
-use engine::mail::ShardFacts;
+use engine::inbox::ShardFacts;
 
 use super::world::{Plan, World};
 

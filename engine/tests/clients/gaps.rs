@@ -38,8 +38,8 @@ fn a_gap_comes_between_the_messages_it_lies_between() {
     assert_eq!(client.objects().len(), 2);
 }
 
-/// Ingest announces the gap, then answers the question; the shard subscribes before it reads of the gap, and acks positions in
-/// front of it.
+/// Ingest announces the gap, then answers the lookup; the shard subscribes before it reads of the gap, and acks
+/// positions in front of it.
 #[test]
 fn who_subscribes_around_a_gap_gets_its_notice() {
     let mut world = World::new(&Plan::default());
@@ -118,14 +118,14 @@ fn a_gap_is_told_in_parts() {
     lose(&mut world, 5);
     world.turns(5);
     assert_eq!(world.ingest.retention_gaps.get() - tail, 2);
-    assert!(world.shard.report().own_bytes < 8 * 5_000, "{:?}", world.shard.report());
+    assert!(world.shard.report().output_bytes < 8 * 5_000, "{:?}", world.shard.report());
     for client in &mut crowd {
         client.peer.set_window(1 << 20);
     }
     let mut gaps = 0;
     for _ in 0..400 {
         world.turn();
-        assert!(world.shard.report().own_bytes < 8 * 5_000, "{:?}", world.shard.report());
+        assert!(world.shard.report().output_bytes < 8 * 5_000, "{:?}", world.shard.report());
         gaps += crowd.iter_mut().map(|client| client.objects().len()).sum::<usize>();
     }
     assert_eq!(gaps, 8 * 500 * 2);

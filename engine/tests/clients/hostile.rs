@@ -79,7 +79,7 @@ fn answers_that_are_not_read_are_not_made() {
     client.text(&refused(99));
     world.pass(2_000, |_| {});
     let report = world.shard.report();
-    assert!(report.own_bytes < 40_000, "{report:?}");
+    assert!(report.output_bytes < 40_000, "{report:?}");
     assert!(report.client_bytes < 500_000, "{report:?}");
     // It reads after all, and is answered to the end.
     client.peer.resume();
@@ -181,7 +181,7 @@ fn a_crowd_that_lags_is_dealt_with_in_parts() {
     let mut gaps = 0;
     for _ in 0..400 {
         world.turn();
-        assert!(world.shard.report().own_bytes <= 12 * 5_000, "{:?}", world.shard.report());
+        assert!(world.shard.report().output_bytes <= 12 * 5_000, "{:?}", world.shard.report());
         let objects = crowd.iter_mut().flat_map(Client::objects);
         gaps += objects.filter(|object| object["type"] == "gap").count();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{
     config::Keepalive,
-    mail::{DataState, Status},
+    inbox::{DataState, Status},
 };
 use proto::ws::{
     close::CloseCode,

@@ -76,7 +76,7 @@ fn a_socket_that_takes_nothing_is_closed_after_its_time() {
     // Its close frame cannot leave either: a moment later it is cut off.
     world.pass(2_500, |_| drop(moving.heard_of(100)));
     assert!(stuck.peer.was_reset() && !moving.peer.is_closed());
-    assert_eq!((world.metrics.connections.get(), world.shard.report().torn_bytes < 4_000), (2, true));
+    assert_eq!((world.metrics.connections.get(), world.shard.report().partial_bytes < 4_000), (2, true));
 }
 
 /// A client that asks and asks and reads no answer is not read either, until it reads.
@@ -111,7 +111,7 @@ fn who_does_not_read_its_answers_is_not_read() {
 /// The rests of half-sent frames are copied out of the slab. When there are too many, who holds most pays.
 #[test]
 fn above_the_limit_of_torn_bytes_the_largest_holder_is_reset() {
-    let mut world = World::new(&Plan::with(|limits| limits.torn_bytes_per_shard = 15_000));
+    let mut world = World::new(&Plan::with(|limits| limits.partial_frame_bytes_per_shard = 15_000));
     let mut reader = world.subscriber(&["BTC.trade"]);
     let mut slow: Vec<Client> = (0..4).map(|_| world.subscriber(&["BTC.trade"])).collect();
     // Of a frame of a little over 6,000 bytes they leave about 5,100, 4,100, 5,600 and 3,100.
@@ -121,11 +121,11 @@ fn above_the_limit_of_torn_bytes_the_largest_holder_is_reset() {
     assert_eq!(produce_to(&mut world, &mut reader, 1, 6_000), [0]);
     let reset: Vec<bool> = slow.iter().map(|client| client.peer.was_reset()).collect();
     assert_eq!(reset, [false, false, true, false]);
-    let torn_bytes = world.shard.report().torn_bytes;
-    assert!((12_000..=15_000).contains(&torn_bytes), "{torn_bytes}");
+    let partial_bytes = world.shard.report().partial_bytes;
+    assert!((12_000..=15_000).contains(&partial_bytes), "{partial_bytes}");
     assert_eq!(
         (world.metrics.closed_by_blocked.get(), world.metrics.torn_bytes.get()),
-        (1, torn_bytes as u64)
+        (1, partial_bytes as u64)
     );
     // The others get theirs whole.
     for client in &mut slow {
@@ -134,5 +134,5 @@ fn above_the_limit_of_torn_bytes_the_largest_holder_is_reset() {
     world.turns(3);
     slow.remove(2);
     assert!(slow.iter_mut().all(|client| client.offsets() == [0]));
-    assert_eq!(world.shard.report().torn_bytes, 0);
+    assert_eq!(world.shard.report().partial_bytes, 0);
 }

@@ -6,11 +6,11 @@ use engine::{
     catalog::{SharedCatalog, Start},
     clock::Now,
     config::{Keepalive, Limits, Route, Service},
+    inbox::{DataState, ExplainChannels, Handover, Reservation, ShardFacts, ToShard},
     ingest::{Bus, Record, Taken},
-    mail::{DataState, ExplainChannels, Handover, Reservation, ShardFacts, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Bell, Sizes, slab},
+    slab::{Sizes, Waker, slab},
 };
 use proto::{
     channel::Template,
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) keepalive: Keepalive,
     pub(crate) sizes: Sizes,
-    /// Letters that ingest's inbox holds.
+    /// Messages that ingest's inbox holds.
     pub(crate) ingest_inbox: usize,
 }
 
@@ -80,10 +80,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(plan: &Plan) -> Self {
         let (mut writer, mut readers) = slab(plan.sizes, 1);
-        let (inbox, letters) = flume::bounded(64);
-        let (to_ingest, questions) = flume::bounded(plan.ingest_inbox);
-        let bell = Arc::new(Bell::unset());
-        writer.set_bells(vec![Arc::clone(&bell)]);
+        let (inbox, receiver) = flume::bounded(64);
+        let (to_ingest, lookups) = flume::bounded(plan.ingest_inbox);
+        let waker = Arc::new(Waker::unset());
+        writer.set_wakers(vec![Arc::clone(&waker)]);
         let catalog = SharedCatalog::default();
         let net = FakeNet::new(1, Disturbances::NONE);
         let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
@@ -99,8 +99,8 @@ impl World {
         let setup = Setup {
             index: 0,
             reader: readers.pop().unwrap(),
-            inbox: letters,
-            bell: Arc::clone(&bell),
+            inbox: receiver,
+            waker: Arc::clone(&waker),
             load: Arc::default(),
             ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
             catalog: Arc::clone(&catalog),
@@ -112,9 +112,8 @@ impl World {
         let shard = Shard::new(setup, net.ring(&ring::Setup::default()), now);
         let route = Route::new("t", Template::parse("{key}.trade").unwrap());
         let ingest = Arc::<IngestMetrics>::default();
-        let links = vec![(inbox.clone(), bell)];
-        let mut bus =
-            Bus::new(writer, &[route], &plan.limits, links, questions, catalog, Arc::clone(&ingest));
+        let links = vec![(inbox.clone(), waker)];
+        let mut bus = Bus::new(writer, &[route], &plan.limits, links, lookups, catalog, Arc::clone(&ingest));
         let topic = bus.add_topic("t", epoch());
         assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
         Self {
@@ -145,7 +144,7 @@ impl World {
         self.now.mono_ns += ms * 1_000_000;
         self.now.unix_ms += ms;
         if self.answers {
-            assert!(self.bus.answer_questions());
+            assert!(self.bus.answer_lookups());
         }
         let _full = self.bus.turn(self.now.mono_ns);
         self.bus.publish();

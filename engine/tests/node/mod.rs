@@ -14,10 +14,10 @@ use engine::{
     clock::Now,
     config::{Config, From, Limits, Oversized, Route, SlabSizes},
     health::Health,
+    inbox::{Answer, ChannelLookup, DataState, Status, ToIngest, ToShard},
     ingest::{self, Setup},
-    mail::{Answer, DataState, Question, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
+    slab::{Gap, NATIVE, NO_CHANNEL, Reader, Sizes, Waker, slab},
 };
 use flume::{Receiver, Sender};
 use proto::{
@@ -73,7 +73,7 @@ pub(crate) struct Node {
     answers: HashMap<(usize, String), Answer>,
     inboxes: Vec<Receiver<ToShard<OwnedFd>>>,
     to_ingest: Sender<ToIngest>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -110,18 +110,18 @@ impl Node {
             blocks_bytes: config.limits.large_frame_bytes,
         };
         let (writer, readers) = slab(sizes, options.shards);
-        let (letters, inboxes): (Vec<_>, Vec<_>) = (0..options.shards).map(|_| flume::bounded(64)).unzip();
-        let links = letters.into_iter().map(|inbox| (inbox, Arc::new(Bell::unset()))).collect();
-        let (to_ingest, questions) = flume::bounded(64);
-        let bell = Arc::new(Bell::unset());
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..options.shards).map(|_| flume::bounded(64)).unzip();
+        let links = senders.into_iter().map(|inbox| (inbox, Arc::new(Waker::unset()))).collect();
+        let (to_ingest, lookups) = flume::bounded(64);
+        let waker = Arc::new(Waker::unset());
         let catalog: SharedCatalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let (metrics, health) = (Arc::new(IngestMetrics::default()), Arc::new(Health::new()));
         let setup = Setup {
             config: &config,
             writer,
             links,
-            questions,
-            bell: Arc::clone(&bell),
+            lookups,
+            waker: Arc::clone(&waker),
             catalog: Arc::clone(&catalog),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
@@ -141,7 +141,7 @@ impl Node {
             answers: HashMap::new(),
             inboxes,
             to_ingest,
-            bell,
+            waker,
             threads,
         }
     }
@@ -162,8 +162,8 @@ impl Node {
         }
         for number in 0..self.inboxes.len() {
             let pause = Duration::from_millis(if number == 0 { 2 } else { 0 });
-            let mut letter = self.inboxes[number].recv_timeout(pause).ok();
-            while let Some(present) = letter {
+            let mut message = self.inboxes[number].recv_timeout(pause).ok();
+            while let Some(present) = message {
                 match present {
                     ToShard::Channel(answer) => {
                         self.answers.insert((number, answer.name.to_string()), answer);
@@ -180,7 +180,7 @@ impl Node {
                         panic!("not ingest's: {other:?}")
                     }
                 }
-                letter = self.inboxes[number].try_recv().ok();
+                message = self.inboxes[number].try_recv().ok();
             }
         }
     }
@@ -243,8 +243,10 @@ impl Node {
 
     /// Asks for a channel's number, as a shard does, and waits for the answer. How long that took.
     pub(crate) fn hold(&mut self, shard: usize, name: &str) -> (Answer, Duration) {
-        self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into(), modest: true })).unwrap();
-        self.bell.ring();
+        self.to_ingest
+            .send(ToIngest::Lookup(ChannelLookup { shard, name: name.into(), modest: true }))
+            .unwrap();
+        self.waker.wake();
         let key = (shard, name.to_owned());
         let spent = self.within(Duration::from_secs(5), "an answer", |node| node.answers.contains_key(&key));
         (self.answers.remove(&key).unwrap(), spent)
@@ -275,7 +277,7 @@ impl Node {
     /// Ends the threads as a server does, and waits for them.
     pub(crate) fn stop(mut self) -> Self {
         self.to_ingest.send(ToIngest::Stop).unwrap();
-        self.bell.ring();
+        self.waker.wake();
         for thread in std::mem::take(&mut self.threads) {
             thread.join().unwrap();
         }

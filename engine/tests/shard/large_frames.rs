@@ -31,7 +31,7 @@ fn a_large_frame_arrives_whole_through_a_narrow_socket() {
         got.extend(peer.read());
     }
     assert!(got == expected, "{} of {} bytes, or wrong ones", got.len(), expected.len());
-    assert_eq!(world.seats[0].shard.report().torn_bytes, 0);
+    assert_eq!(world.seats[0].shard.report().partial_bytes, 0);
     assert_eq!(world.seats[0].metrics.deliveries.get(), 3);
 }
 
@@ -49,7 +49,7 @@ fn ingest_never_waits_for_a_peer_that_holds_blocks() {
     }
     let mut reader = world.subscriber(0);
     let before = world.seats[0].shard.report();
-    assert_eq!((before.connections, before.torn_bytes > LARGE), (3, true));
+    assert_eq!((before.connections, before.partial_bytes > LARGE), (3, true));
 
     // More large frames than the budget holds, again and again: each is taken after a bounded number of turns.
     let mut got = 0;

@@ -6,10 +6,10 @@ use engine::{
     catalog::SharedCatalog,
     clock::Now,
     config::{Keepalive, Limits, Service},
-    mail::{Answer, Grant, Handover, Reservation, ToIngest, ToShard},
+    inbox::{Answer, Grant, Handover, Reservation, ToIngest, ToShard},
     metrics::ShardMetrics,
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Bell, Full, Meta, Reader, Sizes, Writer, slab},
+    slab::{Full, Meta, Reader, Sizes, Waker, Writer, slab},
 };
 use proto::ws::frame::{OpCode, put_frame, put_masked};
 use ring::{
@@ -76,10 +76,10 @@ impl World {
         let (to_ingest, asked) = flume::bounded(16);
         let net = FakeNet::new(1, plan.disturbances);
         let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
-        let bells: Vec<_> = readers.iter().map(|_| Arc::new(Bell::unset())).collect();
-        writer.set_bells(bells.clone());
-        let seat = |(index, (reader, bell))| seat(plan, &net, index, reader, bell, to_ingest.clone(), now);
-        let seats = readers.into_iter().zip(bells).enumerate().map(seat).collect();
+        let wakers: Vec<_> = readers.iter().map(|_| Arc::new(Waker::unset())).collect();
+        writer.set_wakers(wakers.clone());
+        let seat = |(index, (reader, waker))| seat(plan, &net, index, reader, waker, to_ingest.clone(), now);
+        let seats = readers.into_iter().zip(wakers).enumerate().map(seat).collect();
         Self { seats, net, writer, asked, now, offset: 0 }
     }
 
@@ -107,11 +107,11 @@ impl World {
         let mut peer = self.arrive(shard, false);
         peer.write(&sent(OpCode::Text, br#"{"type":"subscribe","data":{"channels":["ticks"]}}"#));
         self.turns(3);
-        for question in self.asked.drain() {
-            let ToIngest::Question(question) = question else { continue };
+        for lookup in self.asked.drain() {
+            let ToIngest::Lookup(lookup) = lookup else { continue };
             let outcome = Ok(Grant { channel: CHANNEL, topics: Arc::new([]) });
-            let answer = ToShard::Channel(Answer { name: question.name, outcome });
-            self.seats[question.shard].inbox.send(answer).unwrap();
+            let answer = ToShard::Channel(Answer { name: lookup.name, outcome });
+            self.seats[lookup.shard].inbox.send(answer).unwrap();
         }
         self.turns(3);
         assert!(String::from_utf8_lossy(&peer.read()).contains("subscription_ack"));
@@ -143,16 +143,16 @@ fn seat(
     net: &FakeNet,
     index: usize,
     reader: Reader,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     to_ingest: flume::Sender<ToIngest>,
     now: Now,
 ) -> Seat {
-    let (inbox, letters) = flume::bounded(16);
+    let (inbox, receiver) = flume::bounded(16);
     let setup = Setup {
         index,
         reader,
-        inbox: letters,
-        bell,
+        inbox: receiver,
+        waker,
         load: Arc::default(),
         ingest: IngestLink { inbox: to_ingest, wake: Box::new(|| {}) },
         catalog: SharedCatalog::default(),

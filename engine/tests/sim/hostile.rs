@@ -143,7 +143,7 @@ fn crowd_asks(world: &mut World, rng: &mut Rng, shard: usize) -> Result<(), Wron
     let crowd = connect(world, shard, |client| ask_much(client, kind));
     let limits = &world.plan.limits;
     let answers = if kind == REFUSED_NAMES { ANSWER_BYTES } else { 0 };
-    let each = limits.own_bytes + CONNECTION_BYTES + answers;
+    let each = limits.control_output_bytes + CONNECTION_BYTES + answers;
     let most = limits.client_bytes_per_shard + CROWD * each + TABLE_BYTES;
     for _ in 0..60 {
         pass(world, 1)?;

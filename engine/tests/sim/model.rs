@@ -1,5 +1,5 @@
-//! The truth: what was ever written, by channel and partition, what was cut off, and what nobody can read any more. The
-//! modelled Kafka writes it down, the oracle judges by it.
+//! The truth: what was ever written, by channel and partition, what was truncated, and what nobody can read any more.
+//! The modelled Kafka writes it down, the oracle judges by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use proto::position::Epoch;
 
 use crate::rng::Hash;
 
-/// A partition of one life of a topic.
+/// A partition of one incarnation of a topic.
 pub(crate) type Part = (Epoch, u32);
 
 /// What a subscriber of a channel should see for one record.
@@ -80,7 +80,7 @@ pub(crate) fn topics_of(name: &str) -> Vec<&'static str> {
 
 /// A partition's log lost its end (an unclean election): offsets from `at` on come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct Truncation {
     /// The first void offset.
     pub(crate) at: i64,
     /// The end of the log before.
@@ -107,13 +107,13 @@ pub(crate) struct Read {
     pub(crate) log: usize,
 }
 
-/// All that ever was in a partition of one life of a topic.
+/// All that ever was in a partition of one incarnation of a topic.
 ///
-/// A cut makes another *log* of it: log 0 until the first cut, then log 1, and so on. A record that was written to log 2 is
-/// in log 3 as well if the cut between them left it.
+/// A truncation makes another *log* of it: log 0 until the first truncation, then log 1, and so on. A record that was
+/// written to log 2 is in log 3 as well if the truncation between them left it.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    pub(crate) cuts: Vec<Cut>,
+    pub(crate) truncations: Vec<Truncation>,
     /// The first offset that is held; it only rises.
     pub(crate) start: i64,
     /// One past the newest of the present log.
@@ -127,22 +127,22 @@ pub(crate) struct Line {
 impl Line {
     /// The present log.
     pub(crate) fn log(&self) -> usize {
-        self.cuts.len()
+        self.truncations.len()
     }
 
     /// One past the newest offset that a log had.
     pub(crate) fn end_of(&self, log: usize) -> i64 {
-        self.cuts.get(log).map_or(self.end, |cut| cut.end)
+        self.truncations.get(log).map_or(self.end, |truncation| truncation.end)
     }
 
     /// What was written to log `born` at this offset is in `log`.
     pub(crate) fn is_in(&self, offset: i64, born: usize, log: usize) -> bool {
-        born <= log && self.cuts[born..log].iter().all(|cut| cut.at > offset)
+        born <= log && self.truncations[born..log].iter().all(|truncation| truncation.at > offset)
     }
 
     /// All below `next` of one log is the same in a later one.
     pub(crate) fn survives(&self, next: i64, from: usize, to: usize) -> bool {
-        from <= to && self.cuts[from..to].iter().all(|cut| cut.at >= next)
+        from <= to && self.truncations[from..to].iter().all(|truncation| truncation.at >= next)
     }
 
     /// The log that a channel's record with this content was written to.
@@ -182,9 +182,9 @@ impl Line {
     }
 }
 
-/// One life of a topic.
+/// One incarnation of a topic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
+pub(crate) struct Incarnation {
     pub(crate) topic: &'static str,
     pub(crate) epoch: Epoch,
 }
@@ -192,28 +192,29 @@ pub(crate) struct Life {
 /// All that was produced, and what became of it.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    lives: Vec<Life>,
+    incarnations: Vec<Incarnation>,
     lines: BTreeMap<Part, Line>,
-    /// Brokers are so old that nothing shows when a topic is made anew: its first records may pass for the old life's.
-    pub(crate) confuses_lives: bool,
-    /// Lives that ingest has begun to read.
+    /// Brokers are so old that nothing shows when a topic is made anew: its first records may pass for the old
+    /// incarnation's.
+    pub(crate) confuses_incarnations: bool,
+    /// Incarnations that ingest has begun to read.
     pub(crate) adopted: BTreeSet<Epoch>,
-    /// Lives of which nothing has shown: the first id that the consumer heard of the topic is theirs.
+    /// Incarnations of which nothing has shown: the first id that the consumer heard of the topic is theirs.
     pub(crate) unannounced: Vec<Epoch>,
 }
 
 impl Model {
-    pub(crate) fn new(confuses_lives: bool) -> Self {
-        Self { confuses_lives, ..Self::default() }
+    pub(crate) fn new(confuses_incarnations: bool) -> Self {
+        Self { confuses_incarnations, ..Self::default() }
     }
 
     /// A topic begins, or begins anew.
-    pub(crate) fn begin_life(&mut self, topic: &'static str, epoch: Epoch) {
-        assert!(self.life(epoch).is_none(), "a life begins once");
-        self.lives.push(Life { topic, epoch });
+    pub(crate) fn begin_incarnation(&mut self, topic: &'static str, epoch: Epoch) {
+        assert!(self.incarnation(epoch).is_none(), "an incarnation begins once");
+        self.incarnations.push(Incarnation { topic, epoch });
     }
 
-    /// A life has one more partition, empty, whose next offset is this one.
+    /// An incarnation has one more partition, empty, whose next offset is this one.
     pub(crate) fn add_part(&mut self, part: Part, next: i64) {
         self.lines.insert(part, Line { start: next, end: next, ..Line::default() });
     }
@@ -228,11 +229,11 @@ impl Model {
         }
     }
 
-    /// The partition's log is cut: what was produced from there on is void, and its offsets come again.
-    pub(crate) fn cut(&mut self, part: Part, at: i64) {
+    /// The partition's log is truncated: what was produced from there on is void, and its offsets come again.
+    pub(crate) fn truncate(&mut self, part: Part, at: i64) {
         let line = self.line_mut(part);
-        assert!(line.start <= at && at <= line.end, "a cut is in the log");
-        line.cuts.push(Cut { at, end: line.end });
+        assert!(line.start <= at && at <= line.end, "a truncation is in the log");
+        line.truncations.push(Truncation { at, end: line.end });
         line.end = at;
     }
 
@@ -250,17 +251,17 @@ impl Model {
 
     /// Somebody begins to read the partition, or goes on elsewhere.
     pub(crate) fn read_from(&mut self, part: Part, next: i64) {
-        // (Of a partition that the topic's new life does not have.)
+        // (Of a partition that the topic's new incarnation does not have.)
         let Some(line) = self.lines.get_mut(&part) else { return };
         let Some(mut read) = line.read else {
             line.read = Some(Read { began: next, held: line.start, next, log: line.log() });
             return;
         };
-        // As far as it can know: a cut below where it goes on shows when it fetches.
+        // As far as it can know: a truncation below where it goes on shows when it fetches.
         let least = next.min(read.next);
         let known = (read.log..=line.log()).rev().find(|log| line.survives(least, read.log, *log));
         let log = known.unwrap_or(read.log);
-        // It may have begun at the next offset of an earlier life, for want of better knowledge.
+        // It may have begun at the next offset of an earlier incarnation, for want of better knowledge.
         read.began = read.began.min(next);
         if next > read.next {
             line.lost.push(Lost { from: read.next, to: next - 1, log: read.log });
@@ -294,34 +295,38 @@ impl Model {
         self.lines.get(&part)
     }
 
-    /// Number and description of a life.
-    pub(crate) fn life(&self, epoch: Epoch) -> Option<(usize, Life)> {
-        let index = self.lives.iter().position(|life| life.epoch == epoch)?;
-        Some((index, self.lives[index]))
+    /// Number and description of an incarnation.
+    pub(crate) fn incarnation(&self, epoch: Epoch) -> Option<(usize, Incarnation)> {
+        let index = self.incarnations.iter().position(|incarnation| incarnation.epoch == epoch)?;
+        Some((index, self.incarnations[index]))
     }
 
-    pub(crate) fn lives(&self) -> &[Life] {
-        &self.lives
+    pub(crate) fn incarnations(&self) -> &[Incarnation] {
+        &self.incarnations
     }
 
-    /// The lives of the same topic that came after this one.
+    /// The incarnations of the same topic that came after this one.
     pub(crate) fn later(&self, epoch: Epoch) -> impl Iterator<Item = Epoch> + '_ {
-        let (index, topic) = self.life(epoch).map_or((usize::MAX, ""), |(index, life)| (index, life.topic));
-        let later = self.lives.iter().enumerate();
-        later.filter(move |(at, life)| *at > index && life.topic == topic).map(|(_, life)| life.epoch)
+        let (index, topic) = self
+            .incarnation(epoch)
+            .map_or((usize::MAX, ""), |(index, incarnation)| (index, incarnation.topic));
+        let later = self.incarnations.iter().enumerate();
+        later
+            .filter(move |(at, incarnation)| *at > index && incarnation.topic == topic)
+            .map(|(_, incarnation)| incarnation.epoch)
     }
 
-    /// Records of a later life may have passed for this one's.
+    /// Records of a later incarnation may have passed for this one's.
     pub(crate) fn may_confuse(&self, epoch: Epoch) -> bool {
-        self.confuses_lives || self.later(epoch).any(|later| self.unannounced.contains(&later))
+        self.confuses_incarnations || self.later(epoch).any(|later| self.unannounced.contains(&later))
     }
 
-    /// A later life has taken the place of this one.
+    /// A later incarnation has taken the place of this one.
     pub(crate) fn is_past(&self, epoch: Epoch) -> bool {
         self.later(epoch).next().is_some()
     }
 
-    /// Partitions of a life.
+    /// Partitions of an incarnation.
     pub(crate) fn parts(&self, epoch: Epoch) -> impl Iterator<Item = Part> + '_ {
         self.lines.range((epoch, 0)..=(epoch, u32::MAX)).map(|(part, _)| *part)
     }

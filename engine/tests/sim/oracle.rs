@@ -34,10 +34,10 @@ pub(crate) enum Asked {
 /// Where a topic's subscriptions began, by an ack.
 #[derive(Debug, Clone)]
 struct Begin {
-    /// The life that the ack named, and its next offsets.
+    /// The incarnation that the ack named, and its next offsets.
     named: Option<(usize, Vec<i64>)>,
-    /// Lives there were when the ack was read.
-    lives: usize,
+    /// Incarnations there were when the ack was read.
+    incarnations: usize,
 }
 
 /// A subscription as the client sees it.
@@ -204,7 +204,7 @@ impl Checker {
         sub.kept.record(position);
         self.messages += 1;
         if let Some(born) = line.born(channel, offset, expect) {
-            sub.check_earlier_lives(channel, model, part.0)?;
+            sub.check_earlier_incarnations(channel, model, part.0)?;
             let place = sub.place(model, part, line);
             place.message(line, channel, offset, born).map_err(|wrong| at(part, wrong))?;
             sub.redeem(channel, model, part)?;
@@ -218,8 +218,8 @@ impl Checker {
         let Some(later) = model.later(part.0).find(is_later) else {
             wrong!("nothing like it was produced there for {channel:?}")
         };
-        if !model.confuses_lives && !model.unannounced.contains(&later) {
-            wrong!("it is of a later life");
+        if !model.confuses_incarnations && !model.unannounced.contains(&later) {
+            wrong!("it is of a later incarnation");
         }
         let place = sub.place(model, part, line);
         place.confused = Some(place.confused.map_or(offset, |at| at.min(offset)));
@@ -241,7 +241,7 @@ impl Checker {
         let is_past = model.is_past(part.0);
         let place = sub.place(model, part, line);
         let heard = match gap.reason.as_str() {
-            "reset" => match place.cut(line, channel, from, to) {
+            "reset" => match place.truncated(line, channel, from, to) {
                 Err(_) if is_past => place.end(line, channel, from, to),
                 done => done.inspect(|()| place.over = is_past),
             },
@@ -253,7 +253,7 @@ impl Checker {
             "unreadable" if line.is_unreadable(channel, from, to) => place.gap(line, channel, from, to),
             _ => Err("nothing was lost there".to_owned()),
         };
-        // A later life's records may have passed for this one's.
+        // A later incarnation's records may have passed for this one's.
         let heard = if is_past && model.may_confuse(part.0) {
             if gap.reason == "reset" {
                 place.void_from(from);
@@ -393,11 +393,12 @@ impl Sub {
         let mut kept = Kept::default();
         let mut begin = |topic: &'static str| {
             let named = vectors.iter().find_map(|vector| {
-                let (life, _) = model.life(vector.epoch).filter(|(_, life)| life.topic == topic)?;
+                let (incarnation, _) =
+                    model.incarnation(vector.epoch).filter(|(_, incarnation)| incarnation.topic == topic)?;
                 kept.vector(vector);
-                Some((life, vector.next.clone()))
+                Some((incarnation, vector.next.clone()))
             });
-            (topic, Begin { named, lives: model.lives().len() })
+            (topic, Begin { named, incarnations: model.incarnations().len() })
         };
         let begins = topics_of(name).into_iter().map(&mut begin).collect();
         let mut sub = Self { begins, places: BTreeMap::new(), kept, stale: false };
@@ -428,73 +429,78 @@ impl Sub {
 
     /// Where a partition begins for this client.
     fn first(&self, model: &Model, part: Part) -> Beginning {
-        let Some((index, life)) = model.life(part.0) else { return Beginning::Began };
-        let Some(begin) = self.begins.get(life.topic) else { return Beginning::Began };
+        let Some((index, incarnation)) = model.incarnation(part.0) else { return Beginning::Began };
+        let Some(begin) = self.begins.get(incarnation.topic) else { return Beginning::Began };
         match &begin.named {
             Some((named, next)) if index == *named => match next.get(part.1 as usize) {
                 Some(next) if *next >= 0 => Beginning::At(*next),
                 Some(_) => Beginning::Began,
-                // What a vector does not know was added later: it is owed from its beginning. So is a later life.
+                // What a vector does not know was added later: it is owed from its beginning. So is a later incarnation.
                 None => Beginning::Held,
             },
             Some((named, _)) if index > *named => Beginning::Held,
             Some(_) => Beginning::Any,
-            None if index >= begin.lives => Beginning::Held,
+            None if index >= begin.incarnations => Beginning::Held,
             _ => Beginning::Began,
         }
     }
 
     fn check_topic(&self, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
-        match model.life(epoch) {
+        match model.incarnation(epoch) {
             None => Err("of an unknown epoch".to_owned()),
-            Some((_, life)) if !self.begins.contains_key(life.topic) => {
-                Err(format!("topic {} does not feed the channel", life.topic))
+            Some((_, incarnation)) if !self.begins.contains_key(incarnation.topic) => {
+                Err(format!("topic {} does not feed the channel", incarnation.topic))
             }
             Some(_) => Ok(()),
         }
     }
 
-    /// A new life's messages come behind the end of the earlier lives.
-    fn check_earlier_lives(&self, channel: &str, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
-        let Some((index, life)) = model.life(epoch) else { return Ok(()) };
-        for earlier in model.lives()[..index].iter().filter(|other| other.topic == life.topic) {
+    /// A new incarnation's messages come behind the end of the earlier incarnations.
+    fn check_earlier_incarnations(&self, channel: &str, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
+        let Some((index, incarnation)) = model.incarnation(epoch) else { return Ok(()) };
+        for earlier in model.incarnations()[..index].iter().filter(|other| other.topic == incarnation.topic) {
             self.is_over(channel, model, earlier.epoch)?;
         }
         Ok(())
     }
 
-    /// What the client knows of a life that is past was called void, and so was what it was owed of it.
+    /// What the client knows of an incarnation that is past was called void, and so was what it was owed of it.
     fn is_over(&self, channel: &str, model: &Model, epoch: Epoch) -> Result<(), Wrong> {
         for part in model.parts(epoch) {
             let Some(line) = model.line(part) else { continue };
             let place = self.place_or_first(model, part, line);
             let owed = || model.adopted.contains(&epoch) && place.is_complete(line, channel).is_err();
             if !place.over && (place.is_known() || (self.begins_before(model, epoch) && owed())) {
-                return Err(at(part, format!("without a notice for {channel:?} that this life is over")));
+                return Err(at(
+                    part,
+                    format!("without a notice for {channel:?} that this incarnation is over"),
+                ));
             }
         }
         Ok(())
     }
 
-    /// The subscription began when the life was there, or before.
+    /// The subscription began when the incarnation was there, or before.
     fn begins_before(&self, model: &Model, epoch: Epoch) -> bool {
-        let Some((index, life)) = model.life(epoch) else { return false };
-        let named = self.begins.get(life.topic).and_then(|begin| begin.named.as_ref());
+        let Some((index, incarnation)) = model.incarnation(epoch) else { return false };
+        let named = self.begins.get(incarnation.topic).and_then(|begin| begin.named.as_ref());
         named.is_some_and(|(named, _)| *named <= index)
     }
 
     fn is_complete(&self, channel: &str, model: &Model) -> Result<(), Wrong> {
-        for life in model.lives().iter().filter(|life| self.begins.contains_key(life.topic)) {
-            if !model.adopted.contains(&life.epoch) {
+        for incarnation in
+            model.incarnations().iter().filter(|incarnation| self.begins.contains_key(incarnation.topic))
+        {
+            if !model.adopted.contains(&incarnation.epoch) {
                 continue;
             }
-            // Ingest has gone on to a later life.
-            let left = model.later(life.epoch).any(|later| model.adopted.contains(&later));
+            // Ingest has gone on to a later incarnation.
+            let left = model.later(incarnation.epoch).any(|later| model.adopted.contains(&later));
             if left {
-                self.is_over(channel, model, life.epoch)?;
+                self.is_over(channel, model, incarnation.epoch)?;
                 continue;
             }
-            for part in model.parts(life.epoch) {
+            for part in model.parts(incarnation.epoch) {
                 let Some(line) = model.line(part) else { continue };
                 let place = self.place_or_first(model, part, line);
                 place.is_complete(line, channel).map_err(|wrong| at(part, wrong))?;
@@ -511,8 +517,10 @@ impl Sub {
 
     /// The server says that everything before the vector has been sent.
     fn claim(&mut self, model: &Model, channel: &str, vector: &Vector) -> Result<(), Wrong> {
-        let Some((_, life)) = model.life(vector.epoch) else { return Err("of an unknown epoch".to_owned()) };
-        if !self.begins.contains_key(life.topic) {
+        let Some((_, incarnation)) = model.incarnation(vector.epoch) else {
+            return Err("of an unknown epoch".to_owned());
+        };
+        if !self.begins.contains_key(incarnation.topic) {
             return Ok(());
         }
         self.kept.vector(vector);

@@ -1,4 +1,4 @@
-//! Where a subscription is in one partition of one life of a topic, for all that its client was told.
+//! Where a subscription is in one partition of one incarnation of a topic, for all that its client was told.
 //!
 //! The client sees offsets only. Which *log* of the partition they are of (see [`Line`]) follows from what it hears: a
 //! message is of those logs that have it, a notice of those it is true of. So a place is a next offset in each of the logs
@@ -16,7 +16,8 @@ pub(crate) enum Begin {
     At(i64),
     /// Wherever the reader began, which the client was not told.
     Began,
-    /// Anything may be the first: an ack names the newest life that is known, and the end of the one before may still come.
+    /// Anything may be the first: an ack names the newest incarnation that is known, and the end of the one before may
+    /// still come.
     Any,
     /// At the first that there was when the reader began: the partition was added, or made anew, behind the client's back.
     Held,
@@ -43,9 +44,9 @@ pub(crate) struct Place {
     void_end: i64,
     /// It was told of a gap.
     pub(crate) gapped: bool,
-    /// The client was told that this life is over.
+    /// The client was told that this incarnation is over.
     pub(crate) over: bool,
-    /// From here on it took records of a later life for those of this one.
+    /// From here on it took records of a later incarnation for those of this one.
     pub(crate) confused: Option<i64>,
 }
 
@@ -107,8 +108,9 @@ impl Place {
             for spot in &spots {
                 let next = spot.next;
                 if !line.survives(next, spot.log, log) {
-                    let cut = || format!("what was there below {next} was cut off, and no notice said so");
-                    why.get_or_insert_with(cut);
+                    let truncated =
+                        || format!("what was there below {next} was truncated, and no notice said so");
+                    why.get_or_insert_with(truncated);
                 } else if let Some(lost) = line.first_lost(log, next, to) {
                     why = Some(format!("without a notice of {lost:?}"));
                 } else if let Some(missing) = line.first(channel, log, next, to) {
@@ -174,8 +176,8 @@ impl Place {
         Ok(())
     }
 
-    /// The client was told that what it had from `from` on is void, up to `to`, for the log was cut.
-    pub(crate) fn cut(&mut self, line: &Line, channel: &str, from: i64, to: i64) -> Result<(), Wrong> {
+    /// The client was told that what it had from `from` on is void, up to `to`, for the log was truncated.
+    pub(crate) fn truncated(&mut self, line: &Line, channel: &str, from: i64, to: i64) -> Result<(), Wrong> {
         if let Some(delivered) = self.delivered
             && delivered > to
         {
@@ -185,17 +187,21 @@ impl Place {
         if spots.is_empty() {
             spots = (0..=line.log()).map(|log| Spot { log, next: from }).collect();
         }
-        let (mut reached, mut why) = (Vec::<Spot>::new(), "nothing was cut there".to_owned());
+        let (mut reached, mut why) = (Vec::<Spot>::new(), "nothing was truncated there".to_owned());
         for spot in spots {
             // It may have gone on to a later log without a word, if its place is in both.
             for before in (spot.log..line.log()).filter(|before| line.survives(spot.next, spot.log, *before))
             {
                 if let Some(missing) = line.first(channel, before, spot.next, from) {
-                    why = format!("{missing} of {channel:?} is missing before the cut");
+                    why = format!("{missing} of {channel:?} is missing before the truncation");
                     continue;
                 }
                 for log in before + 1..=line.log() {
-                    let first = line.cuts[before..log].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
+                    let first = line.truncations[before..log]
+                        .iter()
+                        .map(|truncation| truncation.at)
+                        .min()
+                        .unwrap_or(i64::MAX);
                     let is_known = reached.iter().any(|known| known.log == log && known.next >= first);
                     if from <= first && first <= to && !is_known {
                         reached.retain(|known| known.log != log);
@@ -214,9 +220,9 @@ impl Place {
         Ok(())
     }
 
-    /// The client was told that the life is over, and what it had from `from` on is void.
+    /// The client was told that the incarnation is over, and what it had from `from` on is void.
     pub(crate) fn end(&mut self, line: &Line, channel: &str, from: i64, to: i64) -> Result<(), Wrong> {
-        // A reset before this one may have told of a cut or of the end: no client could tell.
+        // A reset before this one may have told of a truncation or of the end: no client could tell.
         if let Some(next) = self.next(line)
             && from > next.max(self.void_end)
         {
@@ -232,7 +238,7 @@ impl Place {
         Ok(())
     }
 
-    /// The same, whatever else was heard: records of another life may have come in between.
+    /// The same, whatever else was heard: records of another incarnation may have come in between.
     pub(crate) fn void_from(&mut self, from: i64) {
         self.over = true;
         self.confused = self.confused.filter(|at| *at < from);
@@ -246,9 +252,10 @@ impl Place {
         if let Some(delivered) = self.delivered
             && delivered > to
         {
-            // It owes the notice of a cut, and says where it goes on behind that.
+            // It owes the notice of a truncation, and says where it goes on behind that.
             let first = self.spots(line).first().map_or(0, |spot| spot.log);
-            if line.cuts[first..].iter().any(|cut| cut.at <= to && to <= cut.end) {
+            if line.truncations[first..].iter().any(|truncation| truncation.at <= to && to <= truncation.end)
+            {
                 return Ok(());
             }
             return Err(format!("{delivered} has been delivered, and it stands at {to}"));
@@ -269,7 +276,7 @@ impl Place {
     pub(crate) fn is_complete(&self, line: &Line, channel: &str) -> Result<(), Wrong> {
         let Some(read) = line.read else { return Ok(()) };
         if let Some(at) = self.confused {
-            return Err(format!("it takes what came from {at} on for records of this life"));
+            return Err(format!("it takes what came from {at} on for records of this incarnation"));
         }
         // (Or of a later log that is the same so far.)
         self.reaches(line, channel, read.next, |log| log >= read.log).map(drop)

@@ -29,7 +29,7 @@ pub(crate) enum Resumed {
     /// At this offset, without a word.
     At(i64),
     /// It is told that what it had from this offset on is void; reading goes on there.
-    Cut(i64),
+    Truncated(i64),
     /// It is told that what it had is void, for the topic was made anew.
     Over,
     /// Where reading began.
@@ -68,7 +68,8 @@ impl Kept {
             Some(Some(_)) => Resumed::Began,
             // Beyond the vector: it was added later.
             Some(None) => Resumed::Start,
-            // No vector of this life. Where the list has an earlier life's, this one is read from its start.
+            // No vector of this incarnation. Where the list has an earlier incarnation's, this one is read from its
+            // start.
             None if self.has_earlier(model, part.0) => Resumed::Start,
             None => Resumed::Unknown,
         }
@@ -80,10 +81,16 @@ impl Kept {
     }
 }
 
-/// A position of the present life. One that was good before a cut, and may be again, is void: nothing tells which.
+/// A position of the present incarnation. One that was good before a truncation, and may be again, is void: nothing
+/// tells which.
 fn valid(line: &Line, next: i64) -> Resumed {
-    let void = line.cuts.iter().filter(|cut| cut.at < next && next <= cut.end).map(|cut| cut.at).min();
-    void.map_or(Resumed::At(next), Resumed::Cut)
+    let void = line
+        .truncations
+        .iter()
+        .filter(|truncation| truncation.at < next && next <= truncation.end)
+        .map(|truncation| truncation.at)
+        .min();
+    void.map_or(Resumed::At(next), Resumed::Truncated)
 }
 
 /// Whether who comes back with these gets what it lacks, no more and no less, or is told. `place` is what it has.
@@ -101,7 +108,7 @@ pub(crate) fn check(
     let resumed = kept.resume(model, part);
     let at = match resumed {
         // It is told.
-        Resumed::Cut(_) | Resumed::Over => return Ok(()),
+        Resumed::Truncated(_) | Resumed::Over => return Ok(()),
         Resumed::Unknown => return Ok(()),
         Resumed::At(at) => at,
         Resumed::Began => line.read.map_or(0, |read| read.began),
@@ -116,8 +123,9 @@ pub(crate) fn check(
         return Err(format!("who comes back with {resumed:?} gets {again} of {channel:?} again"));
     }
     if place.delivered.is_none() && !place.gapped {
-        // (What a cut has put there since is news.)
-        let same = line.cuts[first.log..].iter().map(|cut| cut.at).min().unwrap_or(i64::MAX);
+        // (What a truncation has put there since is news.)
+        let same =
+            line.truncations[first.log..].iter().map(|truncation| truncation.at).min().unwrap_or(i64::MAX);
         if let Some(early) = line.first(channel, first.log, at.max(line.start), first.next.min(same)) {
             return Err(format!(
                 "who comes back with {resumed:?} gets {early} of {channel:?}, from before it came"

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{mail::ToShard, metrics::Kind, shard::Report, slab::Sizes};
+use engine::{inbox::ToShard, metrics::Kind, shard::Report, slab::Sizes};
 use proto::ws::{close::CloseCode, frame::OpCode};
 use ring::fake::Disturbances;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(seed: u64) -> Result<Ran, Wrong> {
         plan.limits.empty_channels = 1_000_000;
         plan.limits.client_bytes_per_shard = *rng.pick(&[256 << 10, 1 << 20]);
         plan.buffer_bytes = 4_096;
-        // A crowd that leaves gives back thousands of numbers: a letter each, and who asks meanwhile waits behind them.
+        // A crowd that leaves gives back thousands of numbers: a message each, and who asks meanwhile waits behind them.
         plan.ingest_inbox = 1_024;
     }
     let mut world = World::new(plan, rng.next());
@@ -103,8 +103,8 @@ pub(crate) fn plan(rng: &mut Rng) -> Plan {
     limits.request_burst = *rng.pick(&[20, 100]);
     limits.failed_requests_per_minute = *rng.pick(&[4, 100]);
     limits.empty_channels = *rng.pick(&[3, 1_000_000, 1_000_000]);
-    limits.own_bytes = *rng.pick(&[256, 4 << 10]);
-    limits.torn_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
+    limits.control_output_bytes = *rng.pick(&[256, 4 << 10]);
+    limits.partial_frame_bytes_per_shard = *rng.pick(&[64 << 10, 64 << 20]);
     limits.requests_per_second = *rng.pick(&[20, 200]);
     limits.client_bytes_per_shard = *rng.pick(&[4 << 10, 32 << 20, 32 << 20]);
     limits.blocked_timeout = std::time::Duration::from_secs(*rng.pick(&[4, 30]));
@@ -223,11 +223,11 @@ impl Workload {
             1 => Reading::Some,
             _ => Reading::Never,
         };
-        // The largest holder of torn bytes, of a large frame or of all else is given up when there is too much, and so is
-        // who fails too often.
+        // The largest holder of partial frames, of a large frame or of all else is given up when there is too much, and
+        // so is who fails too often.
         let limits = &world.plan.limits;
         let limited = limits.failed_requests_per_minute < 100
-            || limits.torn_bytes_per_shard < 1 << 20
+            || limits.partial_frame_bytes_per_shard < 1 << 20
             || limits.client_bytes_per_shard < 1 << 20
             || world.plan.sizes.blocks_bytes < 16 << 20;
         let first = |client: &mut Client| {
@@ -515,7 +515,7 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Wrong> {
             || !world.is_settled()
             || !world.ingest.is_idle()
             || world.clients.iter().any(asks);
-        let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_letters());
+        let held = world.seats.iter().any(|seat| seat.held_until_ns > world.now_ns || seat.has_outgoing());
         quiet_rounds = if any || waits || held { 0 } else { quiet_rounds + 1 };
         calm_rounds = if waits || held { 0 } else { calm_rounds + 1 };
         if quiet_rounds == 5 || calm_rounds == 500 {

@@ -1,7 +1,7 @@
 //! The world: shards on fake rings, the bus on the real slab, a source, clients, and a clock, all in one thread.
 //!
 //! Who sleeps is woken as in life: a shard that said it sleeps is ticked again only when its ring has something for it,
-//! when its bell was rung, or when its time is up. One that sleeps although it has work has lost a wake.
+//! when its waker was called, or when its time is up. One that sleeps although it has work has lost a wake.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,11 +16,11 @@ use engine::{
     clock::Now,
     config::{Config, Keepalive, Limits, Oversized, Route, Service},
     health::Health,
+    inbox::{Handover, Reservation, ToShard},
     ingest::{self, Ingest, Rest, Watcher},
-    mail::{Handover, Reservation, ToShard},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
-    slab::{Bell, Sizes, slab},
+    slab::{Sizes, Waker, slab},
 };
 use proto::{channel::Template, native::message::Payload};
 use ring::{
@@ -87,9 +87,9 @@ impl Plan {
     }
 }
 
-/// Own bytes of a connection above their limit at most: the answers to one receive buffer, and a notice for each partition
-/// of each channel.
-const OWN_BURST_BYTES: usize = 16 << 10;
+/// Control output of a connection above its limit at most: the answers to one receive buffer, and a notice for each
+/// partition of each channel.
+const CONTROL_BURST_BYTES: usize = 16 << 10;
 
 /// When a shard is to be ticked again.
 #[derive(Debug, Clone, Copy)]
@@ -113,9 +113,9 @@ pub(crate) struct Seat {
     /// Memory that its turns have allocated and not given back.
     pub(crate) held_bytes: i64,
     inbox: flume::Sender<ToShard<FakeDescriptor>>,
-    bell: Arc<Bell>,
-    /// Letters that found the inbox full.
-    letters: VecDeque<ToShard<FakeDescriptor>>,
+    waker: Arc<Waker>,
+    /// Messages that found the inbox full.
+    outgoing: VecDeque<ToShard<FakeDescriptor>>,
     rest: Sleep,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct World {
     pub(crate) seats: Vec<Seat>,
     pub(crate) kafka: Kafka,
     catalog: SharedCatalog,
-    /// Lives in the catalog, as last seen.
+    /// Incarnations in the catalog, as last seen.
     adopted: usize,
     pub(crate) ingest: Ingest<Reader, FakeDescriptor>,
     shown: Arc<IngestMetrics>,
@@ -153,22 +153,22 @@ impl World {
         let net = FakeNet::new(rng.next(), plan.disturbances);
         let (mut writer, readers) = slab(plan.sizes, plan.shards);
         let catalog = SharedCatalog::default();
-        let (to_ingest, questions) = flume::bounded(plan.ingest_inbox);
+        let (to_ingest, lookups) = flume::bounded(plan.ingest_inbox);
         let asked = Arc::new(AtomicBool::new(false));
-        let bells: Vec<_> = readers.iter().map(|_| Arc::new(Bell::unset())).collect();
-        writer.set_bells(bells.clone());
+        let wakers: Vec<_> = readers.iter().map(|_| Arc::new(Waker::unset())).collect();
+        writer.set_wakers(wakers.clone());
         let mut seats = Vec::new();
         let mut links = Vec::new();
         let now = Now { mono_ns: 1_000_000_000, unix_ms: 1_700_000_000_000 };
-        for (index, (reader, bell)) in readers.into_iter().zip(bells).enumerate() {
-            let (inbox, letters) = flume::bounded(plan.inbox);
-            links.push((inbox.clone(), Arc::clone(&bell)));
+        for (index, (reader, waker)) in readers.into_iter().zip(wakers).enumerate() {
+            let (inbox, receiver) = flume::bounded(plan.inbox);
+            links.push((inbox.clone(), Arc::clone(&waker)));
             let flag = Arc::clone(&asked);
             let setup = Setup {
                 index,
                 reader,
-                inbox: letters,
-                bell: Arc::clone(&bell),
+                inbox: receiver,
+                waker: Arc::clone(&waker),
                 load: Arc::default(),
                 ingest: IngestLink {
                     inbox: to_ingest.clone(),
@@ -190,8 +190,8 @@ impl World {
             config: &config,
             writer,
             links,
-            questions,
-            bell: Arc::new(Bell::unset()),
+            lookups,
+            waker: Arc::new(Waker::unset()),
             catalog: Arc::clone(&catalog),
             metrics: Arc::clone(&shown),
             health: Arc::clone(&health),
@@ -266,9 +266,9 @@ impl World {
         Some(self.clients.len() - 1)
     }
 
-    /// A letter for a shard; it waits with its sender while the inbox is full.
-    pub(crate) fn write_to(&mut self, shard: usize, letter: ToShard<FakeDescriptor>) {
-        self.seats[shard].letters.push_back(letter);
+    /// A message for a shard; it waits with its sender while the inbox is full.
+    pub(crate) fn write_to(&mut self, shard: usize, message: ToShard<FakeDescriptor>) {
+        self.seats[shard].outgoing.push_back(message);
         self.seats[shard].post();
     }
 
@@ -310,7 +310,8 @@ impl World {
         running.tick(|| now, wait).map_err(|error| format!("shard {shard}: {error}"))?;
         seat.held_bytes += held_bytes() - before;
         if beside {
-            // Something is published between the shard's turn and its sleep: its bell is rung, and it is not asleep yet.
+            // Something is published between the shard's turn and its sleep: its waker is called, and it is not asleep
+            // yet.
             self.seats[shard].post();
             self.turn_ingest();
         }
@@ -362,7 +363,7 @@ impl World {
         self.seats.iter().all(|seat| seat.shard.is_none())
     }
 
-    /// How far ingest is with the partitions of the lives it reads.
+    /// How far ingest is with the partitions of the incarnations it reads.
     pub(crate) fn published(&self) -> BTreeMap<Part, i64> {
         let catalog = self.catalog.load();
         let present = catalog.topics.iter().filter(|topic| !topic.retired);
@@ -406,13 +407,13 @@ impl World {
         for (index, seat) in self.seats.iter().enumerate() {
             let Some(shard) = &seat.shard else { continue };
             let report = shard.report();
-            let torn_max = self.plan.limits.torn_bytes_per_shard;
+            let partial_max = self.plan.limits.partial_frame_bytes_per_shard;
             // What a client asked in one buffer is answered before it is read no more.
-            let own_max = self.plan.limits.own_bytes + OWN_BURST_BYTES;
+            let output_max = self.plan.limits.control_output_bytes + CONTROL_BURST_BYTES;
             if report.left_behind > 0
-                || report.torn_bytes > torn_max
+                || report.partial_bytes > partial_max
                 || report.client_bytes > self.plan.limits.client_bytes_per_shard
-                || report.own_bytes > report.torn_bytes + report.connections * own_max
+                || report.output_bytes > report.partial_bytes + report.connections * output_max
             {
                 return Err(format!("shard {index} holds {report:?}"));
             }
@@ -424,7 +425,7 @@ impl World {
     pub(crate) fn state(&self) -> String {
         let seats = self.seats.iter().map(|seat| {
             let report = seat.shard.as_ref().map(Shard::report);
-            format!("rest {:?}, {} letters, {report:?}", seat.rest, seat.letters.len())
+            format!("rest {:?}, {} messages, {report:?}", seat.rest, seat.outgoing.len())
         });
         let (full, empty, behind) = (self.full, self.is_read(), self.ingest.bus().behind());
         let seats: Vec<_> = seats.collect();
@@ -457,9 +458,9 @@ impl Seat {
         now: Now,
     ) -> Self {
         let (load, metrics) = (Arc::clone(&setup.load), Arc::clone(&setup.metrics));
-        let bell = Arc::clone(&setup.bell);
+        let waker = Arc::clone(&setup.waker);
         let shard = Some(Shard::new(setup, ring, now));
-        let letters = VecDeque::new();
+        let outgoing = VecDeque::new();
         Self {
             shard,
             metrics,
@@ -468,25 +469,25 @@ impl Seat {
             held_until_ns: 0,
             held_bytes: 0,
             inbox,
-            bell,
-            letters,
+            waker,
+            outgoing,
             rest: Sleep::No,
         }
     }
 
     fn post(&mut self) {
-        while let Some(letter) = self.letters.pop_front() {
-            match self.inbox.try_send(letter) {
-                Ok(()) => self.bell.ring(),
-                Err(flume::TrySendError::Full(letter)) => return self.letters.push_front(letter),
-                // It has ended; reservations go back with their letters.
+        while let Some(message) = self.outgoing.pop_front() {
+            match self.inbox.try_send(message) {
+                Ok(()) => self.waker.wake(),
+                Err(flume::TrySendError::Full(message)) => return self.outgoing.push_front(message),
+                // It has ended; reservations go back with their messages.
                 Err(flume::TrySendError::Disconnected(_)) => {}
             }
         }
     }
 
-    pub(crate) fn has_letters(&self) -> bool {
-        !self.letters.is_empty()
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Connections and reservations.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use ring::{KernelRing, Ring, Setup, Wait, Waker, thread_cpu_ns};
+use ring::{KernelRing, Ring, RingWaker, Setup, Wait, thread_cpu_ns};
 
 use super::{Figure, WakePrice};
 use crate::{
@@ -89,7 +89,7 @@ pub(super) fn run(
 }
 
 /// CPU time of the wakes alone, ns.
-fn wake(waker: &Waker, stamp: &AtomicU64, stop: &AtomicBool, clock: Clock) -> u64 {
+fn wake(waker: &RingWaker, stamp: &AtomicU64, stop: &AtomicBool, clock: Clock) -> u64 {
     let mut cpu_ns = 0;
     while !stop.load(Relaxed) {
         clock.sleep_until(clock.now_ns() + ns(BETWEEN));

@@ -7,7 +7,7 @@ use super::{FakeDescriptor, FakeNet};
 use crate::slots::{Custody, Ended, SlotTable};
 use crate::{
     Armed, Buffer, Completion, EnterError, Errno, Event, Held, InstallError, Key, Op, Outcome, ReceiveEnd,
-    Ring, Send, Setup, Slot, Wait, Waker,
+    Ring, RingWaker, Send, Setup, Slot, Wait,
 };
 
 /// The fake's ring. Dropping it closes all its descriptors.
@@ -28,7 +28,7 @@ pub struct FakeRing {
     memory: Vec<u8>,
     free: VecDeque<u16>,
     custody: Custody,
-    waker: Waker,
+    waker: RingWaker,
     /// Enters so far; what completions are late by.
     enters: u64,
     submitted: u64,
@@ -76,7 +76,7 @@ impl FakeRing {
             memory: vec![0; usize::from(setup.buffers) * setup.buffer_bytes as usize],
             free: (0..setup.buffers).collect(),
             custody: Custody::new(setup.buffers),
-            waker: Waker::flag(),
+            waker: RingWaker::flag(),
             enters: 0,
             submitted: 0,
             refused: false,
@@ -328,7 +328,7 @@ impl Ring for FakeRing {
         self.free.push_back(buffer.id);
     }
 
-    fn waker(&self) -> Waker {
+    fn waker(&self) -> RingWaker {
         self.waker.clone()
     }
 

@@ -41,8 +41,8 @@ use self::wake::Wake;
 use self::window::Window;
 use crate::slots::SlotTable;
 use crate::{
-    Buffer, Completion, EnterError, Errno, Event, Held, InstallError, Key, Op, Outcome, Ring, Send,
-    SetupError, Slot, Wait, Waker,
+    Buffer, Completion, EnterError, Errno, Event, Held, InstallError, Key, Op, Outcome, Ring, RingWaker,
+    Send, SetupError, Slot, Wait,
 };
 
 /// The kernel's ring; it stays in the thread that made it.
@@ -132,7 +132,7 @@ impl KernelRing {
     /// Tries the commands for sockets on one made for that: whether the kernel can is not to be seen otherwise.
     fn try_socket_commands(&mut self) -> Result<(), SetupError> {
         // A datagram socket has a send queue too, and needs nobody to talk to. Without IPv4 loopback there is nothing
-        // to try on, and a shard would notice at its first question.
+        // to try on, and a shard would notice at its first lookup.
         let Ok(socket) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
             return Ok(());
         };
@@ -399,7 +399,7 @@ impl Ring for KernelRing {
         self.state.buffers.recycle(buffer.id);
     }
 
-    fn waker(&self) -> Waker {
+    fn waker(&self) -> RingWaker {
         self.state.wake.waker()
     }
 

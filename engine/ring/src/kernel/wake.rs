@@ -1,4 +1,4 @@
-//! The ring's end of a [`Waker`]: a read of an eventfd that is always in flight while the ring sleeps.
+//! The ring's end of a [`RingWaker`]: a read of an eventfd that is always in flight while the ring sleeps.
 //!
 //! A read and not a multishot poll, because it also sets the counter back; either costs one completion a wake. The
 //! eventfd is without EFD_NONBLOCK, else the read would not wait.
@@ -12,11 +12,11 @@ use io_uring::{opcode, types};
 
 use super::errno_of;
 use super::token::{Kind, Token};
-use crate::{Errno, Waker};
+use crate::{Errno, RingWaker};
 
 #[derive(Debug)]
 pub(super) struct Wake {
-    waker: Waker,
+    waker: RingWaker,
     /// The waker's, which keeps it open.
     event: RawFd,
     /// What the kernel reads the counter into; from a `Box`, and not a `Box`, as that would claim to be the only way to
@@ -39,10 +39,10 @@ impl Wake {
         let file = File::from(owned);
         let event = file.as_raw_fd();
         let word = NonNull::from(Box::leak(Box::new([0; 8])));
-        Ok(Self { waker: Waker::event(file), event, word, armed: false, pending: false })
+        Ok(Self { waker: RingWaker::event(file), event, word, armed: false, pending: false })
     }
 
-    pub(super) fn waker(&self) -> Waker {
+    pub(super) fn waker(&self) -> RingWaker {
         self.waker.clone()
     }
 

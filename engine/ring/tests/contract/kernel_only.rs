@@ -43,7 +43,7 @@ fn a_wait_with_nothing_to_deliver_ends_with_its_time() {
 
 #[test]
 fn another_thread_wakes_a_sleeping_ring() {
-    let (to_waker, waker) = mpsc::channel::<ring::Waker>();
+    let (to_waker, waker) = mpsc::channel::<ring::RingWaker>();
     let (to_ring, work) = mpsc::channel();
     let shard = thread::spawn(move || {
         let mut ring = Kernel.ring(&SMALL);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{super::View, Asked};
 use crate::{
     clock::Now,
-    mail::{KeyFacts, Newest, PartitionState, ShardFacts, TopicFacts},
+    inbox::{KeyFacts, Newest, PartitionState, ShardFacts, TopicFacts},
     metrics::TopicMetrics,
 };
 
@@ -189,7 +189,7 @@ pub(super) fn body(view: &View, asked: &Asked, facts: Facts, now: Now) -> Explan
     let silent = is_silent(&routes, &channels, &newest);
     let asked_key = asked.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
     let known = |offset: i64| (offset >= 0).then_some(offset);
-    let partition = |(partition, facts): (u32, &crate::mail::PartitionFacts)| PartitionBody {
+    let partition = |(partition, facts): (u32, &crate::inbox::PartitionFacts)| PartitionBody {
         partition,
         state: facts.state,
         first: known(facts.first),

@@ -1,6 +1,6 @@
 //! /explain: what becomes of a topic's records with a key, and the reasons why one did not arrive.
 //!
-//! Routes, catalog, health and counters lie open; ingest and every shard are asked by letter, and have
+//! Routes, catalog, health and counters lie open; ingest and every shard are asked through their inboxes, and have
 //! [`ANSWER_MAX`] together. They answer from what they hold in a few look-ups a channel, so asking costs delivery nothing.
 
 mod body;
@@ -29,7 +29,7 @@ pub use self::{
 use super::View;
 use crate::{
     clock::Now,
-    mail::{ExplainChannels, ExplainTopic, ShardFacts, ToIngest, ToShard, TopicFacts},
+    inbox::{ExplainChannels, ExplainTopic, ShardFacts, ToIngest, ToShard, TopicFacts},
 };
 
 /// How long ingest and the shards may take, all together.
@@ -124,16 +124,16 @@ async fn ask(
 ) -> (Option<TopicFacts>, Vec<ShardFacts>) {
     let deadline = Instant::now() + ANSWER_MAX;
     let (reply, topic_answer) = flume::bounded(1);
-    let letter = ExplainTopic { topic: Arc::clone(topic), channels: Arc::clone(&channels), reply };
+    let message = ExplainTopic { topic: Arc::clone(topic), channels: Arc::clone(&channels), reply };
     // An inbox that is full or closed is as good as no answer.
-    let _ = view.to_ingest.try_send(ToIngest::Explain(letter));
-    view.ingest_bell.ring();
+    let _ = view.to_ingest.try_send(ToIngest::Explain(message));
+    view.ingest_waker.wake();
 
     let (reply, shard_answers) = flume::bounded(view.links.len());
     for link in view.links.iter() {
-        let letter = ExplainChannels { channels: Arc::clone(&channels), reply: reply.clone() };
-        let _ = link.inbox.try_send(ToShard::Explain(letter));
-        link.bell.ring();
+        let message = ExplainChannels { channels: Arc::clone(&channels), reply: reply.clone() };
+        let _ = link.inbox.try_send(ToShard::Explain(message));
+        link.waker.wake();
     }
     // The answers end when every shard has answered, or has ended.
     drop(reply);

@@ -3,7 +3,7 @@
 use super::body::{Explanation, KeyBody, ReasonBody};
 use crate::{
     health::{Reason, Snapshot},
-    mail::PartitionState,
+    inbox::PartitionState,
 };
 
 /// Partitions named in one reason.

@@ -1,11 +1,11 @@
-//! Channel numbers, questions and answers.
+//! Channel numbers, lookups and answers.
 
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::{DataState, Refused, Status};
+use crate::inbox::{DataState, Refused, Status};
 
 #[test]
 fn a_question_is_answered_with_number_and_topics() {
@@ -64,7 +64,7 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
         world.ask(0, &format!("a{n}"));
     }
     world.ask(1, "b");
-    assert!(world.bus.answer_questions());
+    assert!(world.bus.answer_lookups());
     assert!(!world.bus.is_idle(), "three answers wait");
     assert_eq!(&*world.answer(1).name, "b", "the other shard has its answer");
     world.bus.state(DataState::Stale { lag_ms: 1 });
@@ -76,10 +76,10 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
     let mut states = Vec::new();
     let mut of_the_other = 0;
     for _ in 0..10 {
-        world.bus.answer_questions();
+        world.bus.answer_lookups();
         of_the_other += world.inboxes[1].drain().count();
-        for letter in world.inboxes[0].drain() {
-            match letter {
+        for message in world.inboxes[0].drain() {
+            match message {
                 ToShard::Channel(answer) => names.push(answer.name.to_string()),
                 ToShard::Status(status) => states.push(status),
                 other @ (ToShard::Connection(_)
@@ -91,7 +91,7 @@ fn a_full_inbox_keeps_its_answers_and_stops_nobody() {
             }
         }
     }
-    assert_eq!(names, ["a0", "a1", "a2", "a3", "a4"], "in the order of the questions");
+    assert_eq!(names, ["a0", "a1", "a2", "a3", "a4"], "in the order of the lookups");
     let live = Status { topic: None, state: DataState::Live };
     let of_topic = Status { topic: Some(Arc::from("t")), state: DataState::Live };
     assert_eq!(states, [live, of_topic], "only the newest state of each topic counts");
@@ -106,7 +106,7 @@ fn a_shard_that_has_ended_keeps_nothing_waiting() {
     for _ in 0..3 {
         world.ask(0, "a");
     }
-    assert!(world.bus.answer_questions());
+    assert!(world.bus.answer_lookups());
     assert!(world.bus.is_idle());
 }
 
@@ -115,13 +115,13 @@ fn stop_and_the_end_of_all_senders_end_ingest() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     world.ask(0, "a");
     world.to_ingest.send(ToIngest::Stop).unwrap();
-    assert!(!world.bus.answer_questions());
-    assert!(!world.bus.answer_questions(), "for good");
+    assert!(!world.bus.answer_lookups());
+    assert!(!world.bus.answer_lookups(), "for good");
     assert_eq!(&*world.answer(0).name, "a", "what came before is answered");
 
     let mut world = World::new(&[route("t", "{key}")], 1);
     world.to_ingest = flume::unbounded().0;
-    assert!(!world.bus.answer_questions());
+    assert!(!world.bus.answer_lookups());
 }
 
 #[test]

@@ -16,10 +16,10 @@ use crate::{
     catalog::SharedCatalog,
     config::{Config, From},
     health::Health,
+    inbox::{ChannelLookup, DataState, Status, ToIngest, ToShard},
     ingest::{Ingest, Rest, Setup, over},
-    mail::{DataState, Question, Status, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Gap, NATIVE, Reader, slab},
+    slab::{Gap, NATIVE, Reader, Waker, slab},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -196,15 +196,15 @@ impl World {
         let mut config = Config::new(address, kafka::Settings::new("unused:1"), vec![route("t", "{key}")]);
         config.from = From::Latest;
         let (writer, mut readers) = slab(SMALL, 1);
-        let (inbox, letters) = flume::unbounded();
-        let (to_ingest, questions) = flume::unbounded();
+        let (inbox, receiver) = flume::unbounded();
+        let (to_ingest, lookups) = flume::unbounded();
         let (health, metrics, catalog) = (Arc::<Health>::default(), Arc::default(), SharedCatalog::default());
         let setup = Setup {
             config: &config,
             writer,
-            links: vec![(inbox, Arc::new(Bell::unset()))],
-            questions,
-            bell: Arc::new(Bell::unset()),
+            links: vec![(inbox, Arc::new(Waker::unset()))],
+            lookups,
+            waker: Arc::new(Waker::unset()),
             catalog: Arc::clone(&catalog),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
@@ -217,15 +217,15 @@ impl World {
             health,
             metrics,
             catalog,
-            inbox: letters,
+            inbox: receiver,
             to_ingest,
             reader: readers.pop().unwrap(),
             read: 0,
             now_ns: SECOND,
             statuses: Vec::new(),
         };
-        let question = Question { shard: 0, name: "k".into(), modest: true };
-        world.to_ingest.send(ToIngest::Question(question)).unwrap();
+        let lookup = ChannelLookup { shard: 0, name: "k".into(), modest: true };
+        world.to_ingest.send(ToIngest::Lookup(lookup)).unwrap();
         world
     }
 
@@ -256,8 +256,8 @@ impl World {
     /// Ingest turns until it rests.
     fn turn(&mut self) {
         while self.ingest.turn(self.now_ns) == Rest::No {}
-        for letter in self.inbox.drain() {
-            if let ToShard::Status(status) = letter {
+        for message in self.inbox.drain() {
+            if let ToShard::Status(status) = message {
                 self.statuses.push(status);
             }
         }
@@ -546,7 +546,7 @@ fn what_the_consumer_reads_by_another_id_is_held() {
     world.look();
     world.seen();
     world.records(2, 0..3);
-    assert_eq!(world.seen(), [], "of a life that nobody knows yet");
+    assert_eq!(world.seen(), [], "of an incarnation that nobody knows yet");
     world.look();
     assert_eq!(world.with(|state| state.seeks.clone()), [], "seeing the same again proves nothing");
     world.with(|state| state.id = Some(3));

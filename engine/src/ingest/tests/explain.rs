@@ -5,14 +5,14 @@ use proto::position::Position;
 use super::*;
 use crate::{
     catalog::Start,
-    mail::{ExplainTopic, KeyFacts, Newest, PartitionFacts, PartitionState, TopicFacts},
+    inbox::{ExplainTopic, KeyFacts, Newest, PartitionFacts, PartitionState, TopicFacts},
 };
 
 fn ask(world: &mut World, topic: &str, channels: &[&str]) -> TopicFacts {
     let (reply, answer) = flume::bounded(1);
     let channels = channels.iter().map(|name| Arc::from(*name)).collect();
     world.to_ingest.send(ToIngest::Explain(ExplainTopic { topic: topic.into(), channels, reply })).unwrap();
-    assert!(world.bus.answer_questions());
+    assert!(world.bus.answer_lookups());
     answer.try_recv().unwrap()
 }
 
@@ -37,13 +37,13 @@ fn partitions_are_told_as_they_are() {
     let first = PartitionFacts { next: 12, end: 12, ..first };
     assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second], "the end was told earlier");
 
-    // A log that was cut is read as before.
+    // A log that was truncated is read as before.
     world.bus.note(read, PartitionState::Reading, Some(12));
-    world.bus.cut(read, 2);
+    world.bus.truncate(read, 2);
     let first = PartitionFacts { state: PartitionState::Reading, first: 2, next: 2, end: -1 };
     assert_eq!(ask(&mut world, "t", &[]).partitions, [first, second]);
 
-    // A later life of the topic has its own.
+    // A later incarnation of the topic has its own.
     world.bus.retire(topic, &[]);
     let topic = world.bus.add_topic("t", Epoch::of("cluster", b"t2"));
     world.bus.add_source(topic, 0, Start::At(0));
@@ -100,9 +100,9 @@ fn who_asks_and_does_not_wait_stops_nobody() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     let (reply, answer) = flume::bounded(0);
     drop(answer);
-    let letter = ExplainTopic { topic: "t".into(), channels: ["a".into()].into(), reply };
-    world.to_ingest.send(ToIngest::Explain(letter)).unwrap();
-    assert!(world.bus.answer_questions());
+    let message = ExplainTopic { topic: "t".into(), channels: ["a".into()].into(), reply };
+    world.to_ingest.send(ToIngest::Explain(message)).unwrap();
+    assert!(world.bus.answer_lookups());
     assert!(world.bus.is_idle());
 }
 

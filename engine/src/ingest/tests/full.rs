@@ -18,7 +18,7 @@ fn a_full_slab_keeps_the_record_and_answers_questions() {
     }
     for _ in 0..3 {
         assert_eq!(world.accept(source, &keyed(offset, "a", "1")), Err(Full));
-        world.hold(1, "question").outcome.unwrap();
+        world.hold(1, "lookup").outcome.unwrap();
     }
     world.bus.publish();
     assert_eq!(world.bus.behind(), Some(0));

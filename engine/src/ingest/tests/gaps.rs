@@ -1,4 +1,4 @@
-//! Gaps of whole topics: retention, new lives, cut logs.
+//! Gaps of whole topics: retention, new incarnations, truncated logs.
 
 use proto::{native::reply::GapReason, position::Position};
 
@@ -88,7 +88,7 @@ fn a_new_life_is_a_reset_and_has_numbers_of_its_own() {
         [
             words("message", "a", &position("t", 0, 0)),
             words("reset", "*", &format!("{}..{}", position("t", 0, 1), position("t", 0, 4))),
-            // Nothing is known to be missing there, but nothing of that life comes any more either.
+            // Nothing is known to be missing there, but nothing of that incarnation comes any more either.
             words("reset", "*", &format!("{}..{}", position("t", 1, 0), position("t", 1, 0))),
             words("message", "a", &another.to_string()),
         ]
@@ -97,7 +97,7 @@ fn a_new_life_is_a_reset_and_has_numbers_of_its_own() {
     let catalog = world.catalog.load();
     assert!(catalog.topics[0].retired && !catalog.topics[1].retired);
     assert_eq!(catalog.topic("t").map(|(number, _)| number), Some(topic));
-    assert_eq!(world.bus.channel("a"), Some(channel), "a channel outlives the lives of its topics");
+    assert_eq!(world.bus.channel("a"), Some(channel), "a channel outlives the incarnations of its topics");
     assert_eq!((world.metrics.reset_gaps.get(), world.metrics.partitions.get()), (2, 2));
 }
 
@@ -110,7 +110,7 @@ fn a_log_that_was_cut_goes_on_as_another_source() {
         world.take(source, &keyed(offset, "a", "1"));
     }
     assert_eq!(world.accept(source, &keyed(3, "a", "other")), Ok(Taken::Behind));
-    let other = world.bus.cut(source, 3);
+    let other = world.bus.truncate(source, 3);
     assert_ne!(other, source);
     world.take(other, &keyed(3, "a", "2"));
     let messages = told(&mut world);
@@ -127,7 +127,7 @@ fn a_log_that_was_cut_goes_on_as_another_source() {
         world.readers[0].positions_at(sequence, &mut next);
         catalog.vector(0, &next).next[1]
     });
-    // Its own notice does not move it; behind that a reader stands at the cut.
+    // Its own notice does not move it; behind that a reader stands at the truncation.
     assert_eq!(known.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 3, 3, 4]);
     assert!(world.readers[0].entry(tail - 3).is_part(), "a reader goes on behind the notice at once");
 }

@@ -19,9 +19,9 @@ use super::{Bus, Record, Taken};
 use crate::{
     catalog::{Catalog, SharedCatalog, SourceNumber, Start},
     config::{Limits, Oversized, Route},
-    mail::{Answer, Question, ToIngest, ToShard},
+    inbox::{Answer, ChannelLookup, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Bell, Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
+    slab::{Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, Waker, slab},
 };
 
 /// A small slab: 256 entries, so that floors move often.
@@ -62,13 +62,13 @@ impl World {
 
     pub(super) fn with(routes: &[Route], shards: usize, sizes: Sizes, limits: &Limits, inbox: usize) -> Self {
         let (writer, readers) = slab(sizes, shards);
-        let (letters, inboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::bounded(inbox)).unzip();
-        let links = letters.into_iter().map(|inbox| (inbox, Arc::new(Bell::unset()))).collect();
-        let (to_ingest, questions) = flume::unbounded();
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::bounded(inbox)).unzip();
+        let links = senders.into_iter().map(|inbox| (inbox, Arc::new(Waker::unset()))).collect();
+        let (to_ingest, lookups) = flume::unbounded();
         let catalog: SharedCatalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let metrics = Arc::new(IngestMetrics::default());
         let bus =
-            Bus::new(writer, routes, limits, links, questions, Arc::clone(&catalog), Arc::clone(&metrics));
+            Bus::new(writer, routes, limits, links, lookups, Arc::clone(&catalog), Arc::clone(&metrics));
         Self { bus, readers, inboxes, to_ingest, catalog, metrics, now_ns: 1, read: vec![0; shards] }
     }
 
@@ -116,13 +116,15 @@ impl World {
     }
 
     pub(super) fn ask(&self, shard: usize, name: &str) {
-        self.to_ingest.send(ToIngest::Question(Question { shard, name: name.into(), modest: true })).unwrap();
+        self.to_ingest
+            .send(ToIngest::Lookup(ChannelLookup { shard, name: name.into(), modest: true }))
+            .unwrap();
     }
 
     /// Asks, and expects the answer.
     pub(super) fn hold(&mut self, shard: usize, name: &str) -> Answer {
         self.ask(shard, name);
-        assert!(self.bus.answer_questions());
+        assert!(self.bus.answer_lookups());
         self.answer(shard)
     }
 
@@ -135,7 +137,7 @@ impl World {
 
     pub(super) fn release(&mut self, shard: usize, channel: u32) {
         self.to_ingest.send(ToIngest::Release { shard, channel }).unwrap();
-        assert!(self.bus.answer_questions());
+        assert!(self.bus.answer_lookups());
     }
 }
 

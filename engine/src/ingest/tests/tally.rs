@@ -105,7 +105,7 @@ fn each_reason_is_said_once_a_topic_with_place_and_words() {
     let of_topic = world.metrics.topics.of("t").unwrap();
     assert_eq!((of_topic.bad_key.get(), of_topic.not_json.get(), of_topic.oversized.get()), (6, 3, 3));
 
-    // A new life of the topic is no news.
+    // A new incarnation of the topic is no news.
     world.bus.retire(0, &[]);
     let source = world.topic("t", 1)[0];
     let lines = logged(|| world.take(source, &Record { key: None, ..keyed(1, "", "1") }));

@@ -6,37 +6,37 @@ use std::sync::{
 };
 
 use super::{SMALL, meta};
-use crate::slab::{Bell, Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
+use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Waker, Writer, slab};
 
 fn one_reader() -> (Writer, Reader) {
     let (writer, mut readers) = slab(SMALL, 1);
     (writer, readers.pop().unwrap())
 }
 
-/// Appends frameless entries until that opens another eighth.
-fn open_eighth(writer: &mut Writer) -> Result<(), Full> {
-    let before = writer.tail().checked_sub(1).map_or(0, |last| writer.entry(last).eighth);
+/// Appends frameless entries until that opens another segment.
+fn open_segment(writer: &mut Writer) -> Result<(), Full> {
+    let before = writer.tail().checked_sub(1).map_or(0, |last| writer.entry(last).segment);
     while {
         let sequence = writer.append(meta(0, 0), [b""])?;
-        writer.entry(sequence).eighth == before
+        writer.entry(sequence).segment == before
     } {}
     Ok(())
 }
 
 fn fill(writer: &mut Writer) {
-    while open_eighth(writer).is_ok() {}
+    while open_segment(writer).is_ok() {}
     writer.publish();
 }
 
-/// A bell whose owner sleeps, and how often it was woken.
-fn sleeper() -> (Arc<Bell>, Arc<AtomicUsize>) {
+/// A waker whose owner sleeps, and how often it was called.
+fn sleeper() -> (Arc<Waker>, Arc<AtomicUsize>) {
     let woken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&woken);
-    let bell = Bell::new(Box::new(move || {
+    let waker = Waker::new(Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     }));
-    bell.about_to_sleep();
-    (Arc::new(bell), woken)
+    waker.about_to_sleep();
+    (Arc::new(waker), woken)
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn positions_are_those_before_a_sequence() {
 fn one_that_is_not_acknowledged_stops_the_writer() {
     let (mut writer, mut readers) = slab(SMALL, 2);
     fill(&mut writer);
-    assert_eq!(writer.tail(), 56, "eight eighths of seven");
+    assert_eq!(writer.tail(), 56, "eight segments of seven");
     assert_eq!((writer.floor(), writer.reclaimed(), writer.behind()), (7, 0, Some(0)));
     assert_eq!(writer.append(meta(0, 1), [b"x"]), Err(Full));
     assert_eq!(writer.tail(), 56, "nothing was appended");
@@ -91,7 +91,7 @@ fn one_that_is_not_acknowledged_stops_the_writer() {
     readers[1].acknowledge(7);
     assert_eq!((writer.reclaimed(), writer.behind()), (7, None));
     assert_eq!(writer.append(meta(0, 1), [b"x"]), Ok(56));
-    assert_eq!((writer.floor(), writer.reclaimed()), (14, 7), "the next eighth is asked for at once");
+    assert_eq!((writer.floor(), writer.reclaimed()), (14, 7), "the next segment is asked for at once");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_reader_that_ends_gives_everything_back() {
     readers.clear();
     assert_eq!((writer.floor(), writer.reclaimed(), writer.behind()), (7, 7, None));
     for _ in 0..1000 {
-        open_eighth(&mut writer).unwrap();
+        open_segment(&mut writer).unwrap();
     }
 }
 
@@ -177,7 +177,7 @@ fn blocks_count_until_the_last_holder_lets_go() {
     let held = Arc::clone(block);
 
     assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Err(Full));
-    assert_eq!((writer.floor(), writer.behind()), (1, Some(0)), "asked: its eighth has ended");
+    assert_eq!((writer.floor(), writer.behind()), (1, Some(0)), "asked: its segment has ended");
     reader.acknowledge(1);
     assert_eq!(writer.append(meta(0, 0), [&[2; 4000]]), Err(Full), "a connection holds it");
     assert_eq!((writer.floor(), writer.behind(), writer.blocks_bytes()), (1, None, 4000));
@@ -281,35 +281,35 @@ fn a_frame_larger_than_the_budget_passes_alone() {
 
 #[test]
 fn bells_wake_sleepers_once() {
-    let (bell, woken) = sleeper();
-    bell.ring();
-    bell.ring();
+    let (waker, woken) = sleeper();
+    waker.wake();
+    waker.wake();
     assert_eq!(woken.load(Ordering::Relaxed), 1);
-    bell.about_to_sleep();
-    bell.awake();
-    bell.ring();
+    waker.about_to_sleep();
+    waker.awake();
+    waker.wake();
     assert_eq!(woken.load(Ordering::Relaxed), 1);
 }
 
 #[test]
 fn bells_without_an_owner_wake_nobody() {
-    let bell = Bell::unset();
-    bell.ring();
+    let waker = Waker::unset();
+    waker.wake();
     let woken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&woken);
-    bell.arm(Box::new(move || {
+    waker.arm(Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     }));
-    bell.about_to_sleep();
-    bell.ring();
+    waker.about_to_sleep();
+    waker.wake();
     assert_eq!(woken.load(Ordering::Relaxed), 1);
 }
 
 #[test]
 fn one_wake_a_batch() {
     let (mut writer, _reader) = one_reader();
-    let (bell, woken) = sleeper();
-    writer.set_bells(vec![Arc::clone(&bell)]);
+    let (waker, woken) = sleeper();
+    writer.set_wakers(vec![Arc::clone(&waker)]);
     writer.publish();
     assert_eq!(woken.load(Ordering::Relaxed), 0, "nothing to publish");
     for offset in 0..5 {
@@ -323,14 +323,14 @@ fn one_wake_a_batch() {
 #[test]
 fn a_new_floor_rings_and_shows_a_tail_above_it() {
     let (mut writer, reader) = one_reader();
-    let (bell, woken) = sleeper();
-    writer.set_bells(vec![bell]);
+    let (waker, woken) = sleeper();
+    writer.set_wakers(vec![waker]);
     while writer.floor() == 0 {
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         writer.append(meta(0, 0), [b""]).unwrap();
     }
     assert_eq!(woken.load(Ordering::Relaxed), 1);
-    assert_eq!((reader.asked_floor(), reader.tail()), (7, 49), "one eighth before it is needed");
+    assert_eq!((reader.asked_floor(), reader.tail()), (7, 49), "one segment before it is needed");
 }
 
 #[test]
@@ -405,13 +405,13 @@ fn the_writer_sees_no_overwritten_entry() {
     let (mut writer, readers) = slab(SMALL, 1);
     drop(readers);
     for _ in 0..12 {
-        open_eighth(&mut writer).unwrap();
+        open_segment(&mut writer).unwrap();
     }
     let _ = writer.entry(0);
 }
 
 #[test]
-#[should_panic(expected = "entries for eight eighths and a checkpoint")]
+#[should_panic(expected = "entries for eight segments and a checkpoint")]
 fn an_index_without_room_is_refused() {
     let _ = slab(Sizes { entries: 8, ..SMALL }, 1);
 }

@@ -6,7 +6,7 @@ mod threads;
 
 use super::{Meta, Sizes};
 
-/// Each eighth holds 7 entries, 128 bytes, 512 bytes of blocks.
+/// Each segment holds 7 entries, 128 bytes, 512 bytes of blocks.
 const SMALL: Sizes =
     Sizes { bytes: 1024, entries: 64, checkpoint: 8, large_frame_bytes: 64, blocks_bytes: 4096 };
 

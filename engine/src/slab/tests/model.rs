@@ -65,7 +65,7 @@ struct Appended {
     offset: i64,
     is_part: bool,
     frame: Vec<u8>,
-    eighth: usize,
+    segment: usize,
     /// Bytes of the region it takes, the padding before it included.
     bytes: usize,
 }
@@ -73,7 +73,7 @@ struct Appended {
 struct Model {
     sizes: Sizes,
     all: Vec<Appended>,
-    eighth: usize,
+    segment: usize,
     region_end: usize,
     /// Blocks that somebody holds, by the sequence of their entry.
     held: HashMap<u64, Arc<Block>>,
@@ -90,13 +90,13 @@ impl Model {
         of.map(|entry| entry.frame.len()).filter(|&len| self.is_large(len)).sum()
     }
 
-    fn in_eighth(&self, eighth: usize) -> impl Iterator<Item = &Appended> {
-        self.all.iter().filter(move |entry| entry.eighth == eighth)
+    fn in_segment(&self, segment: usize) -> impl Iterator<Item = &Appended> {
+        self.all.iter().filter(move |entry| entry.segment == segment)
     }
 
-    /// The first sequence of an eighth that has, or will have, that number.
-    fn begin(&self, eighth: usize) -> u64 {
-        self.all.iter().position(|entry| entry.eighth >= eighth).unwrap_or(self.all.len()) as u64
+    /// The first sequence of a segment that has, or will have, that number.
+    fn begin(&self, segment: usize) -> u64 {
+        self.all.iter().position(|entry| entry.segment >= segment).unwrap_or(self.all.len()) as u64
     }
 
     fn reclaimed(&self, asked: u64) -> u64 {
@@ -124,17 +124,17 @@ impl Model {
     ) -> Result<u64, Full> {
         let bytes = self.region_bytes(frame.len());
         let block = if self.is_large(frame.len()) { frame.len() } else { 0 };
-        let blocks = self.block_bytes(self.in_eighth(self.eighth));
-        if self.in_eighth(self.eighth).count() + 1 > (self.sizes.entries - self.sizes.checkpoint) / 8
-            || self.in_eighth(self.eighth).map(|entry| entry.bytes).sum::<usize>() + bytes
+        let blocks = self.block_bytes(self.in_segment(self.segment));
+        if self.in_segment(self.segment).count() + 1 > (self.sizes.entries - self.sizes.checkpoint) / 8
+            || self.in_segment(self.segment).map(|entry| entry.bytes).sum::<usize>() + bytes
                 > self.sizes.bytes / 8
             || block > 0 && blocks > 0 && blocks + block > self.sizes.blocks_bytes / 8
         {
-            if self.eighth >= 7 && self.reclaimed(asked) < self.begin(self.eighth - 6) {
+            if self.segment >= 7 && self.reclaimed(asked) < self.begin(self.segment - 6) {
                 return Err(Full);
             }
-            self.eighth += 1;
-            asked = asked.max(self.begin(self.eighth.saturating_sub(6)));
+            self.segment += 1;
+            asked = asked.max(self.begin(self.segment.saturating_sub(6)));
         }
         if block > 0 {
             let reclaimed = usize::try_from(self.reclaimed(asked)).unwrap();
@@ -146,7 +146,7 @@ impl Model {
             }
         }
         self.region_end += bytes;
-        self.all.push(Appended { source, offset, is_part, frame, eighth: self.eighth, bytes });
+        self.all.push(Appended { source, offset, is_part, frame, segment: self.segment, bytes });
         Ok(self.all.len() as u64 - 1)
     }
 
@@ -176,7 +176,7 @@ impl Model {
             let (entry, expected) = (reader.entry(sequence), self.at(sequence));
             assert_eq!((entry.source, entry.offset), (expected.source, expected.offset), "entry {sequence}");
             assert_eq!(entry.is_part(), expected.is_part, "entry {sequence}");
-            assert_eq!(entry.eighth as usize, expected.eighth, "eighth of {sequence}");
+            assert_eq!(entry.segment as usize, expected.segment, "segment of {sequence}");
         }
         for sequence in reader.floor()..tail {
             let expected = &self.at(sequence).frame;
@@ -217,7 +217,7 @@ impl Pair {
     fn new(sizes: Sizes) -> Self {
         let (writer, readers) = slab(sizes, 3);
         let floors = vec![Some(0); 3];
-        let model = Model { sizes, all: Vec::new(), eighth: 0, region_end: 0, held: HashMap::new(), floors };
+        let model = Model { sizes, all: Vec::new(), segment: 0, region_end: 0, held: HashMap::new(), floors };
         Self { writer, readers: readers.into_iter().map(Some).collect(), model, offset: 0, refused: 0 }
     }
 
@@ -262,8 +262,8 @@ impl Pair {
         assert_eq!(outcome, self.model.append((source, self.offset, is_part), frame, asked));
         self.refused += usize::from(outcome.is_err());
         let floor = self.writer.floor();
-        let is_begin = floor == 0 || floor == self.model.begin(self.model.at(floor - 1).eighth + 1);
-        assert!(is_begin, "floor {floor} is not the begin of an eighth");
+        let is_begin = floor == 0 || floor == self.model.begin(self.model.at(floor - 1).segment + 1);
+        assert!(is_begin, "floor {floor} is not the begin of a segment");
         outcome
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{SMALL, meta};
-use crate::slab::{Bell, Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
+use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Waker, Writer, slab};
 
 const SIZES: Sizes = if cfg!(miri) {
     SMALL
@@ -77,17 +77,17 @@ fn write(mut writer: Writer, held: usize, shared: &Shared) {
 }
 
 /// Reads as a shard does: sleeps when there is nothing new, and looks a second time at what it is to give back.
-fn follow(mut reader: Reader, bell: &Bell) {
+fn follow(mut reader: Reader, waker: &Waker) {
     let owner: Thread = thread::current();
-    bell.arm(Box::new(move || owner.unpark()));
+    waker.arm(Box::new(move || owner.unpark()));
     let mut read = 0;
     let mut positions = Vec::new();
     while read < ENTRIES {
-        bell.about_to_sleep();
+        waker.about_to_sleep();
         if reader.tail() == read && reader.asked_floor() == reader.floor() {
             thread::park_timeout(Duration::from_secs(60));
         }
-        bell.awake();
+        waker.awake();
         for sequence in read..reader.tail() {
             check(sequence, reader.bytes(sequence, NATIVE));
         }
@@ -126,12 +126,12 @@ fn hold_still(mut reader: Reader, shared: &Shared) -> u64 {
 fn nothing_is_read_after_it_was_overwritten() {
     let (mut writer, mut readers) = slab(SIZES, 3);
     let held = readers.pop().unwrap();
-    let bells: Vec<_> = readers.iter().map(|_| Arc::new(Bell::unset())).collect();
-    writer.set_bells(bells.clone());
+    let wakers: Vec<_> = readers.iter().map(|_| Arc::new(Waker::unset())).collect();
+    writer.set_wakers(wakers.clone());
     let shared = Shared::default();
     let rounds = thread::scope(|scope| {
-        for (reader, bell) in readers.into_iter().zip(&bells) {
-            scope.spawn(|| follow(reader, bell));
+        for (reader, waker) in readers.into_iter().zip(&wakers) {
+            scope.spawn(|| follow(reader, waker));
         }
         scope.spawn(|| write(writer, 2, &shared));
         hold_still(held, &shared)

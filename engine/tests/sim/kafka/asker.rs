@@ -1,4 +1,4 @@
-//! Questions to the cluster: answers may be missing, or of a broker that is behind, and things happen between them.
+//! Lookups in the cluster: answers may be missing, or of a broker that is behind, and things happen between them.
 
 use std::time::Duration;
 

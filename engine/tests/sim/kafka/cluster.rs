@@ -45,7 +45,7 @@ impl Options {
         Self { brokers: 3, cluster_id: true, new_brokers: true, topics: TOPICS.len(), bad_batches: true };
 }
 
-/// The present life of a topic.
+/// The present incarnation of a topic.
 #[derive(Debug)]
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
@@ -71,14 +71,14 @@ pub(crate) struct Cluster {
     pub(crate) told: BTreeSet<String>,
     /// The largest offset that was answered for a partition.
     pub(crate) promised: BTreeMap<(TopicId, u32), i64>,
-    /// Things happen while questions are asked.
+    /// Things happen while lookups are made.
     pub(crate) is_lively: bool,
     pub(crate) now_ms: u64,
     /// How large values usually are, and how many keys there are.
     value_bytes: usize,
     keys: usize,
     records: i64,
-    lives: u64,
+    incarnations: u64,
     /// What happens is shown, for debugging.
     is_shown: bool,
     pub(crate) rng: Rng,
@@ -102,7 +102,7 @@ impl Cluster {
             value_bytes,
             keys,
             records: 0,
-            lives: 0,
+            incarnations: 0,
             is_shown: std::env::var("SIM_KAFKA").is_ok(),
             rng,
         };
@@ -129,11 +129,11 @@ impl Cluster {
 
     /// A topic is created; its partitions' next offsets. (One that was there for long does not begin at 0.)
     pub(crate) fn create(&mut self, name: &'static str, begins: &[i64]) {
-        self.lives += 1;
+        self.incarnations += 1;
         let mut id = [0; 16];
-        id[8..].copy_from_slice(&self.lives.to_be_bytes());
+        id[8..].copy_from_slice(&self.incarnations.to_be_bytes());
         let epoch = Epoch::of("", &id);
-        self.model.begin_life(name, epoch);
+        self.model.begin_incarnation(name, epoch);
         let topic = Topic { id, epoch, partitions: Vec::new(), describe: true, read: true };
         self.topics.insert(name, topic);
         begins.iter().for_each(|begin| self.add_partition(name, *begin));
@@ -227,7 +227,7 @@ impl Cluster {
 
     /// An unclean election: a partition loses what it has from `at` on. A place that the consumer was told, or stands at,
     /// without ever having seen a record, and so a leader epoch, is spared: no client of Kafka could tell.
-    pub(crate) fn cut(&mut self, name: &str, partition: usize, at: i64) {
+    pub(crate) fn truncate(&mut self, name: &str, partition: usize, at: i64) {
         let number = u32::try_from(partition).expect("few");
         let fetched = self.fetched(name, number);
         let leader = self.rng.below(self.up.len());
@@ -240,14 +240,14 @@ impl Cluster {
             None => promised,
         };
         let at = at.max(log.start).max(spared);
-        if at > log.end || log.cuts > 50 {
+        if at > log.end || log.truncations > 50 {
             return;
         }
         let end = log.end;
-        log.cut(at);
+        log.truncate(at);
         log.elect(leader);
-        self.model.cut((topic.epoch, number), at);
-        self.show(|| format!("{name}.{number} is cut at {at}, it ended at {end}"));
+        self.model.truncate((topic.epoch, number), at);
+        self.show(|| format!("{name}.{number} is truncated at {at}, it ended at {end}"));
     }
 
     pub(crate) fn trim(&mut self, name: &str, partition: usize, start: i64) {

@@ -14,10 +14,10 @@ type Happening = (usize, &'static str, fn(&mut Cluster));
 const HAPPENINGS: [Happening; 14] = [
     (6, "retention", Cluster::some_retention),
     (5, "election", Cluster::some_election),
-    (6, "cut", Cluster::some_cut),
+    (6, "truncation", Cluster::some_truncation),
     (3, "leader_lost", Cluster::some_leader_lost),
     (5, "leader_found", Cluster::some_leader_found),
-    (2, "new_life", Cluster::some_new_life),
+    (2, "new_incarnation", Cluster::some_new_incarnation),
     (1, "deletion", Cluster::some_deletion),
     (2, "creation", Cluster::some_creation),
     (2, "growth", Cluster::some_growth),
@@ -100,12 +100,12 @@ impl Cluster {
     }
 
     /// An unclean election; the log grows again to below, to or past where it was.
-    fn some_cut(&mut self) {
+    fn some_truncation(&mut self) {
         let Some((name, partition)) = self.some_partition() else { return };
         let (lost, grown) = (self.rng.below(12), self.rng.below(16));
         let Some(log) = self.log(name, partition) else { return };
         let at = log.end - i64::try_from(lost).expect("small");
-        self.cut(name, partition, at);
+        self.truncate(name, partition, at);
         for _ in 0..grown {
             let key = self.some_key();
             self.produce_at(name, partition, key);
@@ -128,7 +128,7 @@ impl Cluster {
     }
 
     /// Deleted, created and filled, before anybody looks.
-    fn some_new_life(&mut self) {
+    fn some_new_incarnation(&mut self) {
         let Some((name, _)) = self.some_partition() else { return };
         self.begin_anew(name);
         let old = self.rng.below(60);

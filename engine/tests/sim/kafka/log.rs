@@ -1,4 +1,4 @@
-//! One partition of one life of a topic, as its leader has it.
+//! One partition of one incarnation of a topic, as its leader has it.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) leader_epoch: i32,
-    /// The log it was written to: how often the partition had been cut.
+    /// The log it was written to: how often the partition had been truncated.
     pub(crate) born: usize,
 }
 
@@ -46,8 +46,8 @@ pub(crate) struct Log {
     pub(crate) leader_epoch: i32,
     /// First offsets of the leader epochs.
     epochs: Vec<(i32, i64)>,
-    /// How often it was cut.
-    pub(crate) cuts: usize,
+    /// How often it was truncated.
+    pub(crate) truncations: usize,
 }
 
 impl Log {
@@ -59,14 +59,14 @@ impl Log {
             leader: Some(leader),
             leader_epoch: 0,
             epochs: vec![(0, next)],
-            cuts: 0,
+            truncations: 0,
         }
     }
 
     /// Writes at the end, behind a hole of this size; gives the offset.
     pub(crate) fn append(&mut self, kind: Kind, hole: i64) -> i64 {
         let offset = self.end + hole;
-        let entry = Entry { kind, leader_epoch: self.leader_epoch, born: self.cuts };
+        let entry = Entry { kind, leader_epoch: self.leader_epoch, born: self.truncations };
         self.entries.insert(offset, entry);
         self.end = offset + 1;
         offset
@@ -124,11 +124,11 @@ impl Log {
     }
 
     /// A replica without the newest records leads from now on.
-    pub(crate) fn cut(&mut self, at: i64) {
+    pub(crate) fn truncate(&mut self, at: i64) {
         self.entries.split_off(&at);
         self.epochs.retain(|(_, first)| *first < at);
         self.end = at;
-        self.cuts += 1;
+        self.truncations += 1;
     }
 
     /// Another leader, of the next epoch.

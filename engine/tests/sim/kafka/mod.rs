@@ -1,14 +1,14 @@
-//! A modelled Kafka that keeps its log: clusters, topics with lives, partitions with leaders, epochs and transactions; the
-//! consumer's and the asker's face (`kafka::Read`, `kafka::Ask`), and all that can happen to them. In one thread, by one
-//! seed.
+//! A modelled Kafka that keeps its log: clusters, topics with incarnations, partitions with leaders, epochs and
+//! transactions; the consumer's and the asker's face (`kafka::Read`, `kafka::Ask`), and all that can happen to them. In
+//! one thread, by one seed.
 //!
 //! - [`log`]: one partition: records, holes, transactions, leader epochs;
 //! - [`cluster`]: topics and brokers, and what can be done to them;
 //! - [`happen`]: chance does it;
 //! - [`reader`]: librdkafka as far as its consumer shows: it fetches ahead, so what it fetched before a change is delivered
 //!   after it, and it says what librdkafka would say;
-//! - [`asker`]: questions, with answers that are late, missing, or of a broker that is behind. Things happen between two
-//!   questions of one look.
+//! - [`asker`]: lookups, with answers that are late, missing, or of a broker that is behind. Things happen between two
+//!   lookups of one look.
 //!
 //! What is written here is written down in the [`Model`](crate::model::Model) as well, by which the oracle judges.
 

@@ -52,7 +52,7 @@ struct Assigned {
     end: Option<i64>,
     /// Leader epoch of the last record that was fetched.
     epoch: Option<i32>,
-    /// The next fetch is to be preceded by a question about the last epoch.
+    /// The next fetch is to be preceded by a lookup about the last epoch.
     validate: bool,
     /// Nothing more is fetched until a seek.
     stopped: bool,
@@ -260,7 +260,7 @@ impl Cluster {
         self.model.read_from(part, next);
     }
 
-    /// What the consumer has fetched of a partition at most, and of which epoch: a cut below is one it can see.
+    /// What the consumer has fetched of a partition at most, and of which epoch: a truncation below is one it can see.
     pub(crate) fn fetched(&self, topic: &str, partition: u32) -> Option<(i64, Option<i32>)> {
         let assigned = self.client.as_ref()?.assigned.values();
         let mut found =
@@ -309,7 +309,7 @@ impl Cluster {
         }
     }
 
-    /// The client hears that topics were made anew, before it fetches anything of their new lives.
+    /// The client hears that topics were made anew, before it fetches anything of their new incarnations.
     fn hear_of_ids(&mut self, client: &mut Client) {
         if !self.any_up() {
             return;
@@ -430,7 +430,7 @@ impl Cluster {
         let most = self.rng.between(1, FETCHED_MAX);
         let fails = self.is_lively && self.rng.chance(30);
         let log = &self.topics[assigned.topic.as_str()].partitions[assigned.partition as usize];
-        let (stable, cuts) = (log.stable(), log.cuts);
+        let (stable, truncations) = (log.stable(), log.truncations);
         let mut fetched = Vec::new();
         for (offset, entry) in log.from(assigned.fetch).take(most).take_while(|(offset, _)| *offset < stable)
         {
@@ -447,7 +447,7 @@ impl Cluster {
         if fetched.len() < most && assigned.fetch < stable {
             // Compaction took the rest.
             assigned.fetch = stable;
-            fetched.push(Queued::Moved { part, next: stable, log: cuts });
+            fetched.push(Queued::Moved { part, next: stable, log: truncations });
         }
         join_unreadable(&mut fetched);
         if fails {

@@ -86,9 +86,9 @@ fn clients_that_never_read_change_nothing_for_the_others() {
     );
     assert!(crowded.seats[0].metrics.lagged.get() >= 2 * STUCK as u64, "the slab was overwritten");
     // What a stuck client holds is the rest of one frame.
-    assert_eq!(after.torn_bytes, before.torn_bytes, "it grows");
-    assert_eq!(after.own_bytes, before.own_bytes, "it grows");
-    let per_client = after.own_bytes / STUCK;
+    assert_eq!(after.partial_bytes, before.partial_bytes, "it grows");
+    assert_eq!(after.output_bytes, before.output_bytes, "it grows");
+    let per_client = after.output_bytes / STUCK;
     assert!(per_client < 2_000, "{per_client} bytes a client");
     while round(&mut crowded).expect("nothing is wrong") {}
     assert_eq!(crowded.seats[0].metrics.connections.get(), (STUCK + READERS) as u64);
@@ -115,7 +115,7 @@ fn a_floor_below_many_flushes_those_who_can_take_bytes() {
             client.subscribe(channels);
         })
     };
-    // An eighth of the slab is more than one flush of theirs.
+    // A segment of the slab is more than one flush of theirs.
     let nearly_all: Vec<String> = [0, 1]
         .map(key)
         .iter()

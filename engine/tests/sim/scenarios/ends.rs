@@ -1,6 +1,6 @@
 //! How connections and shards end.
 
-use engine::{mail::ToShard, shard::Report};
+use engine::{inbox::ToShard, shard::Report};
 use proto::ws::close::CloseCode;
 
 use super::{client, pass_ms, produce};
@@ -109,7 +109,7 @@ fn a_stop_ends_at_once() {
 #[test]
 fn a_paused_client_is_told_of_the_drain_and_seen_to_go() {
     let mut plan = Plan::calm();
-    plan.limits.own_bytes = 256;
+    plan.limits.control_output_bytes = 256;
     let mut world = World::new(plan, 5);
     let at = client(&mut world, |client| client.set_window(1_000));
     world.clients[at].set_reading(Reading::Paused);

@@ -82,7 +82,7 @@ fn a_socket_that_takes_nothing_for_its_time_is_closed() {
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
     pass_ms(&mut world, 2_000);
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 1);
-    // Its own bytes and the close frame have two more seconds.
+    // Its control output and the close frame have two more seconds.
     pass_ms(&mut world, 3_000);
     assert_eq!(world.seats[0].load(), 0);
     read(&mut world, at);

@@ -1,11 +1,11 @@
 //! Single promises, each in a world of its own in which nothing else goes wrong.
 
 mod crowd;
-mod cuts;
 mod ends;
 mod keepalive;
 mod requests;
 mod troubles;
+mod truncations;
 
 use crate::{
     client::{Client, Reading},

@@ -1,4 +1,4 @@
-//! An unclean election: the log is cut below what we read, and grows again before we look.
+//! An unclean election: the log is truncated below what we read, and grows again before we look.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The new leader has this many records; the old one had, and we read, twenty more.
-const CUT: i64 = 80;
+const TRUNCATED_AT: i64 = 80;
 const READ: i64 = 100;
 /// How far each partition's log has grown again when the server looks: below, to, and past what it read.
 const REGROWN: [i64; 3] = [90, READ, 120];
@@ -18,15 +18,15 @@ const REGROWN: [i64; 3] = [90, READ, 120];
 /// It does not look before the log has regrown, or it would find an end below its place, which is the easy case.
 #[test]
 fn a_log_cut_and_regrown_unseen() {
-    cut(Scene::begin("5a. unclean election, the log regrown before we look"), "unseen", true);
+    truncation(Scene::begin("5a. unclean election, the log regrown before we look"), "unseen", true);
 }
 
 #[test]
 fn a_log_cut_and_regrown_while_we_look() {
-    cut(Scene::begin("5b. unclean election, the log regrown while we look"), "watched", false);
+    truncation(Scene::begin("5b. unclean election, the log regrown while we look"), "watched", false);
 }
 
-fn cut(mut scene: Scene, topic: &str, unseen: bool) {
+fn truncation(mut scene: Scene, topic: &str, unseen: bool) {
     let cluster = scene.cluster;
     let config = ["unclean.leader.election.enable=true", "min.insync.replicas=1"];
     cluster.topic(topic, "2:3,2:3,2:3", &config);
@@ -37,16 +37,16 @@ fn cut(mut scene: Scene, topic: &str, unseen: bool) {
     let channels = keys.map(|key| format!("{topic}.{key}"));
     let mut client = Client::subscribed(server.public, &channels.each_ref().map(String::as_str));
     let feed = Feed::new(&settings, topic);
-    let send = |feed: &Feed, life: u32, from: i64, to: [i64; 3]| {
+    let send = |feed: &Feed, incarnation: u32, from: i64, to: [i64; 3]| {
         for (partition, key) in (0..).zip(keys) {
-            feed.queue(partition, key, life, from..to[partition as usize]);
+            feed.queue(partition, key, incarnation, from..to[partition as usize]);
         }
         feed.flush();
     };
-    send(&feed, 0, 0, [CUT; 3]);
+    send(&feed, 0, 0, [TRUNCATED_AT; 3]);
     cluster.kill(3);
     // Acknowledged as soon as the follower is out of the set, which takes its session.
-    send(&feed, 0, CUT, [READ; 3]);
+    send(&feed, 0, TRUNCATED_AT, [READ; 3]);
     drop(feed);
     for channel in &channels {
         scene.numbers(&mut client, channel, 0..READ, MENDED);
@@ -58,7 +58,7 @@ fn cut(mut scene: Scene, topic: &str, unseen: bool) {
     cluster.kill(2);
     cluster.restart(3);
     elect(cluster, topic);
-    send(&Feed::new(&settings, topic), 1, CUT, REGROWN);
+    send(&Feed::new(&settings, topic), 1, TRUNCATED_AT, REGROWN);
     if unseen {
         server.signal("CONT");
     }
@@ -76,7 +76,7 @@ fn cut(mut scene: Scene, topic: &str, unseen: bool) {
         let came = client.until(MENDED, |client| numbers(client, channel, 1).last() == Some(&(last - 1)));
         let got = numbers(&client, channel, 1);
         let what = format!("regrown to {regrown}: each new record of {channel} comes once");
-        scene.findings.check(got == (CUT..last).collect::<Vec<_>>(), &what, || {
+        scene.findings.check(got == (TRUNCATED_AT..last).collect::<Vec<_>>(), &what, || {
             format!(
                 "{came:?} {:?}; got {} from {:?} to {:?}",
                 client.ended,
@@ -86,8 +86,8 @@ fn cut(mut scene: Scene, topic: &str, unseen: bool) {
             )
         });
         let told = reset(&client, channel, partition);
-        let what = format!("regrown to {regrown}: a reset {CUT}..{} comes before them", READ - 1);
-        scene.findings.check(told == Some((CUT, READ - 1)), &what, || {
+        let what = format!("regrown to {regrown}: a reset {TRUNCATED_AT}..{} comes before them", READ - 1);
+        scene.findings.check(told == Some((TRUNCATED_AT, READ - 1)), &what, || {
             format!("{told:?} of {:?}", client.gaps(channel).collect::<Vec<_>>())
         });
     }
@@ -112,8 +112,8 @@ fn elect(cluster: &Cluster, topic: &str) {
 }
 
 /// Numbers of one writing of the log.
-fn numbers(client: &Client, channel: &str, life: u32) -> Vec<i64> {
-    let mine = client.messages(channel).filter(|(_, data)| data["life"] == life);
+fn numbers(client: &Client, channel: &str, incarnation: u32) -> Vec<i64> {
+    let mine = client.messages(channel).filter(|(_, data)| data["incarnation"] == incarnation);
     mine.map(|(_, data)| data["n"].as_i64().unwrap()).collect()
 }
 
@@ -122,7 +122,7 @@ fn numbers(client: &Client, channel: &str, life: u32) -> Vec<i64> {
 fn reset(client: &Client, channel: &str, partition: u32) -> Option<(i64, i64)> {
     for heard in &client.heard {
         match heard {
-            Heard::Message { channel: name, data, .. } if name == channel && data["life"] == 1 => {
+            Heard::Message { channel: name, data, .. } if name == channel && data["incarnation"] == 1 => {
                 return None;
             }
             Heard::Gap { channel: name, from, to, reason }

@@ -1,6 +1,6 @@
-//! Topics made anew, logs cut, leaders lost and rights taken away, on real brokers.
+//! Topics made anew, logs truncated, leaders lost and rights taken away, on real brokers.
 //!
-//! `cargo test -p uringcast-kafka --features broker-tests --test lives`
+//! `cargo test -p uringcast-kafka --features broker-tests --test incarnations`
 
 #![expect(
     clippy::disallowed_methods,
@@ -36,7 +36,7 @@ fn no_record_of_another_life_comes_before_a_doubt() {
     let kafka = Kafka::start(&[]);
     let admin = kafka.admin();
     for round in 0..20 {
-        let topic = format!("life-{round}");
+        let topic = format!("incarnation-{round}");
         kafka.topic(&topic, 1);
         produce(&kafka.settings(), &topic, 0, (0..100).map(|n| format!("old {n}")));
         let mut consumer = Consumer::new(&kafka.settings()).unwrap();
@@ -95,8 +95,8 @@ fn a_topic_made_anew_is_read_though_its_epochs_begin_anew() {
     assert_eq!(ends, [Ok(50)]);
 }
 
-/// Reads to 100, has the log cut to 80 by an unclean election and grown to `regrown`, and says what comes.
-fn cut(kafka: &Kafka, topic: &str, regrown: usize, renew: impl Fn(&mut Consumer)) -> Vec<Got> {
+/// Reads to 100, has the log truncated to 80 by an unclean election and grown to `regrown`, and says what comes.
+fn truncation(kafka: &Kafka, topic: &str, regrown: usize, renew: impl Fn(&mut Consumer)) -> Vec<Got> {
     let config = [("min.insync.replicas", "1"), ("unclean.leader.election.enable", "true")];
     kafka.admin().create_topic(topic, 1, 2, &config, LONG).unwrap();
     let described = wait_for_topic(&kafka.settings(), topic);
@@ -128,12 +128,12 @@ fn cut(kafka: &Kafka, topic: &str, regrown: usize, renew: impl Fn(&mut Consumer)
 fn a_log_that_was_cut_is_told_with_the_place() {
     let kafka = Kafka::start(&["--brokers", "3"]);
     for regrown in [90, 100, 130] {
-        let got = cut(&kafka, &format!("cut-{regrown}"), regrown, |_| ());
+        let got = truncation(&kafka, &format!("truncated-{regrown}"), regrown, |_| ());
         let last = got.last().unwrap();
         assert_eq!(*last, Got::Truncated { tag: 1, at: Some(80) }, "regrown to {regrown}: {got:?}");
     }
     // The owner has it go on where it stood: the check must not be lost.
-    let got = cut(&kafka, "sought", 100, |consumer| consumer.seek(1, 100).unwrap());
+    let got = truncation(&kafka, "sought", 100, |consumer| consumer.seek(1, 100).unwrap());
     assert_eq!(*got.last().unwrap(), Got::Truncated { tag: 1, at: Some(80) }, "{got:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Questions to the cluster, on librdkafka's mock broker.
+//! Lookups in the cluster, on librdkafka's mock broker.
 
 #![expect(
     clippy::disallowed_methods,
@@ -115,7 +115,7 @@ fn another_cluster_behind_the_same_address_has_another_id() {
     let relay = common::Relay::to(&one.bootstrap());
     let consumer = Consumer::new(&kafka::Settings::new(relay.address())).unwrap();
     let id = || Ask::cluster_id(&consumer.lookup(), SHORT);
-    // The brokers' own addresses are in the metadata, so that only the first question comes through the relay.
+    // The brokers' own addresses are in the metadata, so that only the first request comes through the relay.
     let first = id().unwrap().unwrap();
     assert_eq!(id().unwrap().unwrap(), first);
     relay.redirect(&two.bootstrap());

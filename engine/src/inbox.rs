@@ -1,6 +1,6 @@
-//! What threads tell each other: the letters of the inboxes.
+//! What threads tell each other: the messages of the inboxes.
 //!
-//! No thread blocks on another's inbox. A sender that finds it full keeps the letter and tries again on its next turn.
+//! No thread blocks on another's inbox. A sender that finds it full keeps the message and tries again on its next turn.
 
 use std::{
     net::SocketAddr,
@@ -12,14 +12,14 @@ use std::{
 
 use proto::position::Position;
 
-use crate::slab::Bell;
+use crate::slab::Waker;
 
 /// What reaches a shard. `D` is the ring's kind of descriptor.
 #[derive(Debug)]
 pub enum ToShard<D> {
     /// An upgraded connection; the 101 has been written.
     Connection(Handover<D>),
-    /// Ingest's answer to a [`Question`].
+    /// Ingest's answer to a [`ChannelLookup`].
     Channel(Answer),
     /// The state of some data changed: those who hold it are told.
     Status(Status),
@@ -75,8 +75,8 @@ impl Drop for Reservation {
 pub struct ShardLink<D> {
     /// Its bounded inbox.
     pub inbox: flume::Sender<ToShard<D>>,
-    /// Wakes it after a letter.
-    pub bell: Arc<Bell>,
+    /// Wakes it after a message.
+    pub waker: Arc<Waker>,
     /// Connections plus reservations.
     pub load: Arc<AtomicUsize>,
     /// Most connections it takes.
@@ -87,7 +87,7 @@ pub struct ShardLink<D> {
 #[derive(Debug)]
 pub enum ToIngest {
     /// A shard asks for the number of a channel's name, and holds it once answered.
-    Question(Question),
+    Lookup(ChannelLookup),
     /// A shard gives a number back.
     Release {
         /// The shard.
@@ -101,9 +101,9 @@ pub enum ToIngest {
     Stop,
 }
 
-/// A shard's question for a name it does not hold.
+/// A shard's lookup of a name it does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct ChannelLookup {
     /// Who asks.
     pub shard: usize,
     /// The channel's name.
@@ -139,7 +139,7 @@ pub enum Refused {
     TooMany,
 }
 
-/// A question of the admin thread to ingest. It is answered at once, and only if the asker still waits.
+/// A query of the admin thread to ingest. It is answered at once, and only if the asker still waits.
 #[derive(Debug)]
 pub struct ExplainTopic {
     /// The topic's name.
@@ -153,7 +153,7 @@ pub struct ExplainTopic {
 /// What ingest knows of a topic and of channels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicFacts {
-    /// Partitions of the topic's present life, by number.
+    /// Partitions of the topic's present incarnation, by number.
     pub partitions: Vec<PartitionFacts>,
     /// Of each channel asked for, its newest entry that is still in memory.
     pub newest: Vec<Option<Newest>>,
@@ -216,7 +216,7 @@ pub struct Newest {
     pub ingest_ns: u64,
 }
 
-/// A question of the admin thread to a shard. It is answered at once, and only if the asker still waits.
+/// A query of the admin thread to a shard. It is answered at once, and only if the asker still waits.
 #[derive(Debug)]
 pub struct ExplainChannels {
     /// Names of channels.

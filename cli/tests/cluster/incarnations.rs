@@ -14,12 +14,12 @@ use crate::{
 };
 
 const ROUNDS: u32 = 20;
-/// What is read of a life before the next one comes, and what the next one is filled with at once.
+/// What is read of an incarnation before the next one comes, and what the next one is filled with at once.
 const READ: i64 = 100;
 const REFILLED: i64 = 500;
 
 /// Deletes a topic of one partition, makes it anew and fills it, as fast as that can be done; how long it took.
-fn made_anew(cluster: &Cluster, admin: &Admin, topic: &str, life: u32, count: i64) -> Duration {
+fn made_anew(cluster: &Cluster, admin: &Admin, topic: &str, incarnation: u32, count: i64) -> Duration {
     // Connected before the time counts, and yet to hear of the topic.
     let feed = Feed::new(&cluster.settings(), topic);
     pause(Duration::from_millis(300));
@@ -29,7 +29,7 @@ fn made_anew(cluster: &Cluster, admin: &Admin, topic: &str, life: u32, count: i6
     // The old one may still be known for a moment.
     let made = within(LONG, || admin.create_topic(topic, 1, 3, &[], LONG).is_ok());
     assert!(made.is_some(), "{topic} was not made anew");
-    feed.send(0, "k", life, 0..count);
+    feed.send(0, "k", incarnation, 0..count);
     Duration::from_nanos(clock.now_ns() - begun_ns)
 }
 
@@ -45,20 +45,20 @@ fn twenty_rounds_of_a_topic_made_anew_and_refilled() {
     let (admin, mut times) = (cluster.admin(), Vec::new());
     Feed::new(&cluster.settings(), "again").send(0, "k", 0, 0..READ);
     counts.insert(0, READ);
-    let settled = |client: &mut Client, life: u32, count: i64| {
+    let settled = |client: &mut Client, incarnation: u32, count: i64| {
         client.until(Duration::from_secs(20), |client| {
             let last = client.messages("again.k").last();
-            last.is_some_and(|(_, data)| data["life"] == life && data["n"] == count - 1)
+            last.is_some_and(|(_, data)| data["incarnation"] == incarnation && data["n"] == count - 1)
         })
     };
     settled(&mut client, 0, READ);
-    // A round is two lives: one that the next outgrows, and one that outgrows the next.
-    for life in 1..ROUNDS * 2 {
-        let count = if life % 2 == 1 { REFILLED } else { READ };
-        times.push(made_anew(cluster, &admin, "again", life, count));
-        counts.insert(i64::from(life), count);
-        if settled(&mut client, life, count).is_none() {
-            scene.findings.check(false, &format!("life {life} is read to its end"), || {
+    // A round is two incarnations: one that the next outgrows, and one that outgrows the next.
+    for incarnation in 1..ROUNDS * 2 {
+        let count = if incarnation % 2 == 1 { REFILLED } else { READ };
+        times.push(made_anew(cluster, &admin, "again", incarnation, count));
+        counts.insert(i64::from(incarnation), count);
+        if settled(&mut client, incarnation, count).is_none() {
+            scene.findings.check(false, &format!("incarnation {incarnation} is read to its end"), || {
                 format!("last {:?}, ended {:?}", client.heard.last(), client.ended)
             });
         }
@@ -66,10 +66,10 @@ fn twenty_rounds_of_a_topic_made_anew_and_refilled() {
     client.until(Duration::from_secs(5), |_| false);
     let faults = judge::faults(&client, "again.k", &counts);
     times.sort();
-    let (lives, median, longest) = (counts.len(), times[times.len() / 2], times[times.len() - 1]);
+    let (incarnations, median, longest) = (counts.len(), times[times.len() / 2], times[times.len() - 1]);
     scene.findings.check(
         faults.is_empty(),
-        &format!("{lives} lives, made in {median:.1?} (median) to {longest:.1?}: every position is true"),
+        &format!("{incarnations} incarnations, made in {median:.1?} (median) to {longest:.1?}: every position is true"),
         || format!("{} faults: {}", faults.len(), faults.join("; ")),
     );
     scene.end(server);
@@ -105,9 +105,9 @@ fn a_deleted_topic_is_told_and_comes_again() {
         client.until(MENDED, |client| client.messages("t-gone.k").count() >= 70);
         let counts = BTreeMap::from([(0, 50), (1, 20)]);
         let faults = judge::faults(client, "t-gone.k", &counts);
-        scene
-            .findings
-            .check(faults.is_empty(), "a reset, then the new life from its start", || faults.join("; "));
+        scene.findings.check(faults.is_empty(), "a reset, then the new incarnation from its start", || {
+            faults.join("; ")
+        });
     }
     Feed::new(&settings, "stays").send(0, "k", 0, 0..20);
     scene.numbers(&mut others, "stays.k", 0..20, MENDED);

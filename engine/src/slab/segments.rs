@@ -1,15 +1,15 @@
 //! The arithmetic of reclaiming: what may be overwritten, and when to ask for more.
 //!
-//! The log is reclaimed by eighths. An eighth ends when an eighth of anything the log can run out of is used, so the
-//! neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When eighth *n* opens, *n* - 8
-//! must have been given back by all readers; that was asked for when *n* - 1 opened, one eighth before. So between six
-//! and seven eighths of the log can always be read.
+//! The log is reclaimed by segments. A segment ends when an eighth of anything the log can run out of is used, so the
+//! neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When segment *n* opens, *n*
+//! - 8 must have been given back by all readers; that was asked for when *n* - 1 opened, one segment before. So between
+//! six and seven segments of the log can always be read.
 //!
 //! Why nothing is overwritten that a reader may touch: all readers have acknowledged the begin of *n* - 7 (or more)
-//! while *n* is filled, and from there to the end of *n* are eight eighths at most.
+//! while *n* is filled, and from there to the end of *n* are eight segments at most.
 //!
 //! - Bytes: eight times `bytes / 8` are no more than a lap.
-//! - Entries: an eighth is `(entries - checkpoint) / 8`, so the entry overwritten last is older than the floor by more
+//! - Entries: a segment is `(entries - checkpoint) / 8`, so the entry overwritten last is older than the floor by more
 //!   than a checkpoint's distance: older than the last checkpoint at or before it, where walks begin. The checkpoint that
 //!   may be overwritten with it is one entry younger, so it is older than that one too.
 
@@ -26,9 +26,9 @@ pub(super) struct Extent {
     pub(super) blocks: u64,
 }
 
-/// The last eight eighths.
+/// The last eight segments.
 #[derive(Debug)]
-pub(super) struct Eighths {
+pub(super) struct Segments {
     /// Where each began, by its number modulo eight; those before the first began with it.
     begins: [Extent; 8],
     /// The running number of the one that is being filled. Wraps.
@@ -37,15 +37,15 @@ pub(super) struct Eighths {
     capacity: Extent,
 }
 
-impl Eighths {
+impl Segments {
     pub(super) fn new(sizes: &Sizes) -> Self {
         let capacity = Extent {
             entries: (sizes.entries.saturating_sub(sizes.checkpoint) / 8) as u64,
             bytes: [(sizes.bytes / 8) as u64; FORMATS],
             blocks: (sizes.blocks_bytes / 8) as u64,
         };
-        assert!(capacity.entries > 0, "entries for eight eighths and a checkpoint");
-        // With the padding before it a frame takes less than twice its size; so an empty eighth takes any frame.
+        assert!(capacity.entries > 0, "entries for eight segments and a checkpoint");
+        // With the padding before it a frame takes less than twice its size; so an empty segment takes any frame.
         assert!(
             sizes.large_frame_bytes <= sizes.bytes / 16,
             "frames in the region are at most a sixteenth of it"
@@ -53,14 +53,14 @@ impl Eighths {
         Self { begins: [Extent::default(); 8], number: 0, capacity }
     }
 
-    /// The running number of the eighth that is being filled.
+    /// The running number of the segment that is being filled.
     pub(super) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Whether the log may grow from `end` to `next` without another eighth.
+    /// Whether the log may grow from `end` to `next` without another segment.
     ///
-    /// An empty eighth takes anything: frames are small against it, and a block too large for an eighth is the only one
+    /// An empty segment takes anything: frames are small against it, and a block too large for a segment is the only one
     /// in it (what blocks take in all is the budget's to bound).
     pub(super) fn takes(&self, end: &Extent, next: &Extent) -> bool {
         let begin = self.begin(0);
@@ -71,18 +71,18 @@ impl Eighths {
             && (next.blocks - begin.blocks <= self.capacity.blocks || !adds_blocks)
     }
 
-    /// Opens the next eighth at the log's present end. All readers have acknowledged [`Self::floor_to_open`].
+    /// Opens the next segment at the log's present end. All readers have acknowledged [`Self::floor_to_open`].
     pub(super) fn open(&mut self, end: Extent) {
         self.number = self.number.wrapping_add(1);
         self.begins[self.number as usize % 8] = end;
     }
 
-    /// The floor that readers have to acknowledge before the next eighth may open.
+    /// The floor that readers have to acknowledge before the next segment may open.
     pub(super) fn floor_to_open(&self) -> u64 {
         self.begin(6).entries
     }
 
-    /// Begins of the eighths that can be alive, oldest first: where a floor can lie.
+    /// Begins of the segments that can be alive, oldest first: where a floor can lie.
     pub(super) fn begins(&self) -> impl Iterator<Item = &Extent> {
         (0..8).rev().map(|back| self.begin(back))
     }
@@ -106,44 +106,44 @@ mod tests {
 
     #[test]
     fn an_eighth_ends_with_the_neediest() {
-        let eighths = Eighths::new(&SIZES);
-        let takes = |end, next| eighths.takes(&end, &next);
+        let segments = Segments::new(&SIZES);
+        let takes = |end, next| segments.takes(&end, &next);
         assert!(takes(extent(14, 100, 0), extent(15, 200, 1000)));
         assert!(!takes(extent(15, 0, 0), extent(16, 0, 0)), "(128 - 8) / 8 entries");
         assert!(!takes(extent(1, 200, 0), extent(2, 201, 0)), "1600 / 8 bytes");
         assert!(!takes(extent(1, 0, 1000), extent(2, 0, 1001)), "8000 / 8 bytes of blocks");
         assert!(
             takes(extent(1, 0, 0), extent(2, 0, 5000)),
-            "a huge block is taken by an eighth without blocks"
+            "a huge block is taken by a segment without blocks"
         );
         assert!(takes(extent(2, 0, 5000), extent(3, 10, 5000)), "and what is no block does not end it");
     }
 
     #[test]
     fn the_floor_is_asked_one_eighth_before_it_is_needed() {
-        let mut eighths = Eighths::new(&SIZES);
+        let mut segments = Segments::new(&SIZES);
         for number in 1..=20 {
-            eighths.open(extent(number * 10, 0, 0));
-            // Eighth n + 1 may open when n - 7 is gone, that is, when the floor is where n - 6 began.
-            assert_eq!(eighths.floor_to_open(), number.saturating_sub(6) * 10);
+            segments.open(extent(number * 10, 0, 0));
+            // Segment n + 1 may open when n - 7 is gone, that is, when the floor is where n - 6 began.
+            assert_eq!(segments.floor_to_open(), number.saturating_sub(6) * 10);
         }
     }
 
     #[test]
     fn numbers_wrap() {
-        let mut eighths = Eighths::new(&SIZES);
-        eighths.number = u32::MAX - 3;
+        let mut segments = Segments::new(&SIZES);
+        segments.number = u32::MAX - 3;
         for entries in (10..=100).step_by(10) {
-            eighths.open(extent(entries, 0, 0));
+            segments.open(extent(entries, 0, 0));
         }
-        assert_eq!(eighths.number(), 6);
-        let begins: Vec<_> = eighths.begins().map(|begin| begin.entries).collect();
+        assert_eq!(segments.number(), 6);
+        let begins: Vec<_> = segments.begins().map(|begin| begin.entries).collect();
         assert_eq!(begins, [30, 40, 50, 60, 70, 80, 90, 100]);
     }
 
     #[test]
     #[should_panic(expected = "a sixteenth")]
     fn frames_larger_than_half_an_eighth_are_refused() {
-        let _ = Eighths::new(&Sizes { large_frame_bytes: 101, ..SIZES });
+        let _ = Segments::new(&Sizes { large_frame_bytes: 101, ..SIZES });
     }
 }

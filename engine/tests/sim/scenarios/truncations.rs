@@ -17,11 +17,11 @@ fn world() -> World {
     World::new(plan, 11)
 }
 
-fn cut(world: &mut World) {
+fn truncate(world: &mut World) {
     let mut kafka = world.kafka.get_mut();
     let ends: Vec<i64> = kafka.topics[BETA].partitions.iter().map(|log| log.end).collect();
     let (partition, end) = ends.iter().enumerate().max_by_key(|(_, end)| **end).expect("one");
-    kafka.cut(BETA, partition, end - 3);
+    kafka.truncate(BETA, partition, end - 3);
     drop(kafka);
     pass_ms(world, 0);
 }
@@ -39,7 +39,7 @@ fn everybody_who_reads_is_told_and_gets_what_comes_anew() {
     let at = client(&mut world, |client| client.subscribe(&["beta.all", "k2.b"]));
     for _ in 0..4 {
         produce(&mut world, 40);
-        cut(&mut world);
+        truncate(&mut world);
     }
     produce(&mut world, 40);
     let late = client(&mut world, |client| client.subscribe(&["beta.all"]));
@@ -49,7 +49,7 @@ fn everybody_who_reads_is_told_and_gets_what_comes_anew() {
     }
 }
 
-/// Who lags through a cut is told that it was one, whenever in the meantime it began to lag.
+/// Who lags through a truncation is told that it was one, whenever in the meantime it began to lag.
 #[test]
 fn who_lags_through_a_cut_is_told_of_a_reset() {
     for (before, between) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -65,7 +65,7 @@ fn who_lags_through_a_cut_is_told_of_a_reset() {
             produce_much(&mut world);
         }
         for _ in 0..2 {
-            cut(&mut world);
+            truncate(&mut world);
             produce(&mut world, 4);
         }
         if between {
@@ -79,7 +79,7 @@ fn who_lags_through_a_cut_is_told_of_a_reset() {
     }
 }
 
-/// Who has been told of a cut before it lags is not told again.
+/// Who has been told of a truncation before it lags is not told again.
 #[test]
 fn who_lags_behind_a_cut_is_told_of_a_gap() {
     let mut world = world();
@@ -88,7 +88,7 @@ fn who_lags_behind_a_cut_is_told_of_a_gap() {
         client.subscribe(&["beta.all"]);
     });
     produce(&mut world, 40);
-    cut(&mut world);
+    truncate(&mut world);
     produce(&mut world, 10);
     world.clients[at].set_reading(Reading::Paused);
     produce_much(&mut world);
@@ -100,7 +100,7 @@ fn who_lags_behind_a_cut_is_told_of_a_gap() {
     assert!(checker.slow_gaps > 0);
 }
 
-/// An answer that is given between the cut and its notice still says where the partition was.
+/// An answer that is given between the truncation and its notice still says where the partition was.
 #[test]
 fn an_answer_in_the_middle_of_a_cut_knows_the_partition() {
     let mut world = world();
@@ -108,6 +108,6 @@ fn an_answer_in_the_middle_of_a_cut_knows_the_partition() {
     produce(&mut world, 40);
     world.clients[at].subscribe(&["beta.all"]);
     world.clients[at].write_all();
-    cut(&mut world);
+    truncate(&mut world);
     world.clients[at].checker.caught_up(&world.kafka.model()).unwrap();
 }

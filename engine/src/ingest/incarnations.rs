@@ -1,5 +1,5 @@
-//! The lives of topics and their partitions as ingest reads them. The consumer knows a partition by its *tag*, which is its
-//! index here.
+//! The incarnations of topics and their partitions as ingest reads them. The consumer knows a partition by its *tag*,
+//! which is its index here.
 //!
 //! **Marks** order what ingest knows against what the watcher learns, without a clock: ingest counts them up, the watcher
 //! reads the count before it asks about a topic and gives it back with the answer. So whatever ingest noted at or before
@@ -18,7 +18,7 @@ use proto::position::Epoch;
 
 use crate::{
     catalog::{SourceNumber, TopicNumber},
-    mail::PartitionState,
+    inbox::PartitionState,
 };
 
 /// Marks kept with the next offset there was at each: more than there are between two looks.
@@ -40,17 +40,17 @@ impl Marks {
     }
 }
 
-/// A partition of one life of a topic.
+/// A partition of one incarnation of a topic.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) life: usize,
+    pub(super) incarnation: usize,
     pub(super) partition: u32,
     pub(super) source: SourceNumber,
     pub(super) state: PartitionState,
     /// It is held since this mark: only what the cluster says afterwards lets it go on.
     pub(super) held_since: u64,
-    /// The log was cut; known while the partition is held.
-    pub(super) cut: Option<CutAt>,
+    /// The log was truncated; known while the partition is held.
+    pub(super) truncated: Option<TruncatedAt>,
     /// The consumer left records out from this offset on: the next record ends the hole.
     pub(super) hole: Option<i64>,
     /// Its trouble has been logged; no record has come since.
@@ -61,7 +61,7 @@ pub(super) struct Part {
     pub(super) leaderless: Option<&'static str>,
     /// It stands still although there is more to read.
     pub(super) standstill: Option<Standstill>,
-    /// All before this offset is of this life: where reading began, or what a look has confirmed since.
+    /// All before this offset is of this incarnation: where reading began, or what a look has confirmed since.
     confirmed: i64,
     /// Marks and the next offset at each.
     marked: VecDeque<(u64, i64)>,
@@ -79,9 +79,9 @@ pub(super) struct Standstill {
     pub(super) unstable: Option<i64>,
 }
 
-/// Where a partition's log was cut.
+/// Where a partition's log was truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CutAt {
+pub(super) enum TruncatedAt {
     /// What came from this offset on is void.
     Offset(i64),
     /// Not told: all that was read may be void.
@@ -112,14 +112,14 @@ impl Part {
         }
     }
 
-    /// Its log was cut: what comes from `at` on is yet to be confirmed.
-    pub(super) fn cut_at(&mut self, at: i64) {
+    /// Its log was truncated: what comes from `at` on is yet to be confirmed.
+    pub(super) fn truncated_at(&mut self, at: i64) {
         self.hole = None;
         self.confirmed = self.confirmed.min(at);
         self.marked.iter_mut().for_each(|(_, next)| *next = at.min(*next));
     }
 
-    /// From where on what was read may be of another life, if nothing showed when that began.
+    /// From where on what was read may be of another incarnation, if nothing showed when that began.
     pub(super) fn confirmed(&self) -> i64 {
         self.confirmed
     }
@@ -131,9 +131,9 @@ impl Part {
     }
 }
 
-/// A life of a topic, from its creation to its deletion.
+/// An incarnation of a topic, from its creation to its deletion.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Incarnation {
     pub(super) topic: Arc<str>,
     pub(super) id: Option<TopicId>,
     pub(super) epoch: Epoch,
@@ -143,51 +143,51 @@ pub(super) struct Life {
     pub(super) wants_headers: bool,
     /// A value above the limit ended it.
     pub(super) stopped: bool,
-    /// The consumer has told when the topic's id became another: all that was taken before is of this life.
+    /// The consumer has told when the topic's id became another: all that was taken before is of this incarnation.
     pub(super) is_replaced: bool,
 }
 
-/// All of them, past lives included.
+/// All of them, past incarnations included.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
-    pub(super) lives: Vec<Life>,
+pub(super) struct Incarnations {
+    pub(super) incarnations: Vec<Incarnation>,
     pub(super) parts: Vec<Part>,
 }
 
-impl Lives {
-    /// The present life of a topic.
+impl Incarnations {
+    /// The present incarnation of a topic.
     pub(super) fn present(&self, topic: &str) -> Option<usize> {
-        self.lives.iter().rposition(|life| *life.topic == *topic)
+        self.incarnations.iter().rposition(|incarnation| *incarnation.topic == *topic)
     }
 
-    /// The present life of a topic, if it has this epoch.
+    /// The present incarnation of a topic, if it has this epoch.
     pub(super) fn with_epoch(&self, topic: &str, epoch: Epoch) -> Option<usize> {
-        self.present(topic).filter(|&life| self.lives[life].epoch == epoch)
+        self.present(topic).filter(|&incarnation| self.incarnations[incarnation].epoch == epoch)
     }
 
-    /// The tag of a partition of a life.
-    pub(super) fn tag(&self, life: usize, partition: u32) -> Option<u32> {
-        self.lives[life].tags.get(partition as usize).copied()
+    /// The tag of a partition of an incarnation.
+    pub(super) fn tag(&self, incarnation: usize, partition: u32) -> Option<u32> {
+        self.incarnations[incarnation].tags.get(partition as usize).copied()
     }
 
-    pub(super) fn begin(&mut self, life: Life) -> usize {
-        self.lives.push(life);
-        self.lives.len() - 1
+    pub(super) fn begin(&mut self, incarnation: Incarnation) -> usize {
+        self.incarnations.push(incarnation);
+        self.incarnations.len() - 1
     }
 
-    /// Adds a life's next partition.
-    pub(super) fn add(&mut self, life: usize, source: SourceNumber) -> u32 {
+    /// Adds an incarnation's next partition.
+    pub(super) fn add(&mut self, incarnation: usize, source: SourceNumber) -> u32 {
         let tag = u32::try_from(self.parts.len()).expect("partitions are few");
-        let tags = &mut self.lives[life].tags;
+        let tags = &mut self.incarnations[incarnation].tags;
         let partition = u32::try_from(tags.len()).expect("partitions are few");
         tags.push(tag);
         self.parts.push(Part {
-            life,
+            incarnation,
             partition,
             source,
             state: PartitionState::Waiting,
             held_since: 0,
-            cut: None,
+            truncated: None,
             hole: None,
             troubled: false,
             refusal: None,
@@ -207,9 +207,9 @@ impl Lives {
         &mut self.parts[tag as usize]
     }
 
-    /// The life a tag is of.
-    pub(super) fn life_of(&self, tag: u32) -> &Life {
-        &self.lives[self.part(tag).life]
+    /// The incarnation a tag is of.
+    pub(super) fn incarnation_of(&self, tag: u32) -> &Incarnation {
+        &self.incarnations[self.part(tag).incarnation]
     }
 
     /// All tags.
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_look_confirms_what_was_noted_before_it_and_no_more() {
-        let mut lives = Lives::default();
-        let life = Life {
+        let mut incarnations = Incarnations::default();
+        let incarnation = Incarnation {
             topic: "t".into(),
             id: None,
             epoch: Epoch::of("", b"t"),
@@ -235,9 +235,9 @@ mod tests {
             stopped: false,
             is_replaced: false,
         };
-        let life = lives.begin(life);
-        let tag = lives.add(life, 0);
-        let (marks, part) = (Marks::default(), lives.part_mut(tag));
+        let incarnation = incarnations.begin(incarnation);
+        let tag = incarnations.add(incarnation, 0);
+        let (marks, part) = (Marks::default(), incarnations.part_mut(tag));
         assert_eq!(part.confirmed(), -1);
         part.mark(marks.next(), 100);
         part.mark(marks.next(), 150);

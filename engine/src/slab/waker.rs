@@ -3,8 +3,8 @@
 //! The owner sets the flag and then looks again at everything that could have been published for it (tail, floor,
 //! inbox); a publisher publishes and then looks at the flag. Each stores and then loads what the other stores, so each
 //! needs a sequentially consistent fence in between: with them at least one of the two sees the other's store, and no
-//! letter lies in front of a thread that sleeps. (Acquire and release alone let both miss. Loom proves it with the fences,
-//! and finds the deadlock when the owner does not look at the floor: `engine/slab-check`.)
+//! message lies in front of a thread that sleeps. (Acquire and release alone let both miss. Loom proves it with the
+//! fences, and finds the deadlock when the owner does not look at the floor: `engine/slab-check`.)
 
 use std::{fmt, sync::OnceLock};
 
@@ -13,33 +13,33 @@ use super::sync::{AtomicBool, Ordering, fence};
 /// How a thread is woken; called from any thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// Wakes its owner when rung, if it sleeps.
+/// Wakes its owner, if it sleeps.
 ///
 /// ```no_run
-/// # use engine::slab::{Bell, Reader};
-/// # fn wait(bell: &Bell, reader: &Reader, read: u64, inbox: &flume::Receiver<()>, sleep: impl Fn()) {
-/// bell.about_to_sleep();
+/// # use engine::slab::{Waker, Reader};
+/// # fn wait(waker: &Waker, reader: &Reader, read: u64, inbox: &flume::Receiver<()>, sleep: impl Fn()) {
+/// waker.about_to_sleep();
 /// if reader.tail() == read && reader.asked_floor() == reader.floor() && inbox.is_empty() {
 ///     sleep();
 /// }
-/// bell.awake();
+/// waker.awake();
 /// # }
 /// ```
-pub struct Bell {
+pub struct Waker {
     sleeping: AtomicBool,
     wake: OnceLock<Wake>,
 }
 
-impl Bell {
-    /// A bell that calls `wake` when it is rung while its owner sleeps.
+impl Waker {
+    /// A waker that calls `wake` for an owner that sleeps.
     #[must_use]
     pub fn new(wake: Wake) -> Self {
-        let bell = Self::unset();
-        bell.arm(wake);
-        bell
+        let waker = Self::unset();
+        waker.arm(wake);
+        waker
     }
 
-    /// A bell whose owner does not exist yet. To ring it does nothing: it has nobody to wake.
+    /// A waker whose owner does not exist yet: it has nobody to wake.
     #[must_use]
     pub fn unset() -> Self {
         Self { sleeping: AtomicBool::new(false), wake: OnceLock::new() }
@@ -50,14 +50,14 @@ impl Bell {
     /// # Panics
     /// The second time.
     pub fn arm(&self, wake: Wake) {
-        assert!(self.wake.set(wake).is_ok(), "a bell has one owner");
+        assert!(self.wake.set(wake).is_ok(), "a waker has one owner");
     }
 
     /// The publisher's, behind what it has published: wakes the owner if it sleeps, once.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         fence(Ordering::SeqCst);
-        // The load first: a bell is rung often and its owner seldom asleep, and a swap would take the line each time.
-        // Acquire pairs with the owner's release, so that a bell seen sleeping is also seen armed.
+        // The load first: this is called often and the owner seldom asleep, and a swap would take the line each time.
+        // Acquire pairs with the owner's release, so that a waker seen sleeping is also seen armed.
         if self.sleeping.load(Ordering::Relaxed)
             && self.sleeping.swap(false, Ordering::Acquire)
             && let Some(wake) = self.wake.get()
@@ -85,8 +85,8 @@ impl Bell {
     }
 }
 
-impl fmt::Debug for Bell {
+impl fmt::Debug for Waker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bell").field("sleeping", &self.sleeping).finish_non_exhaustive()
+        f.debug_struct("Waker").field("sleeping", &self.sleeping).finish_non_exhaustive()
     }
 }
