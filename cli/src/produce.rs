@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use kafka::{NewRecord, ProducerOptions, SendError};
 use perf::{
     Clock,
-    feed::{Market, ROUTES},
+    market::{Market, ROUTES},
     plan::BROADCAST_KEY,
     produce::Sender,
     schedule::{Rate, Schedule},

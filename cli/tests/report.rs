@@ -1,4 +1,4 @@
-//! What `uringcast bench` makes of a run of the real server over a mock broker: page, floor, comparison, latency.
+//! What `uringcast bench` makes of a run of the real server over a mock broker: page, baseline, comparison, latency.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod process;
@@ -121,14 +121,17 @@ fn one_message_at_a_time_beside_a_bare_consumer() {
 #[test]
 fn the_floor_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("floor.json");
-    let small = ["floor", "--connections", "20", "--size", "300", "--step", "20ms", "--repeats", "1"];
+    let file = folder.path().join("baseline.json");
+    let small = ["baseline", "--connections", "20", "--size", "300", "--step", "20ms", "--repeats", "1"];
     let (code, out, error) = bench(&[&small[..], &["--json", file.to_str().unwrap()]].concat());
     assert_eq!(code, Some(0), "{out}{error}");
     assert!(out.contains("64 messages a send") && out.contains("accept, close"), "{out}");
-    let floor = json(&file);
-    assert_eq!((&floor["plan"]["frame_bytes"], floor["ring"].as_array().unwrap().len()), (&300.into(), 4));
-    assert!(floor["command"].as_str().unwrap().contains("bench floor --connections 20"), "{floor}");
-    let (code, _, error) = bench(&["floor", "--connections", "0"]);
+    let baseline = json(&file);
+    assert_eq!(
+        (&baseline["plan"]["frame_bytes"], baseline["ring"].as_array().unwrap().len()),
+        (&300.into(), 4)
+    );
+    assert!(baseline["command"].as_str().unwrap().contains("bench baseline --connections 20"), "{baseline}");
+    let (code, _, error) = bench(&["baseline", "--connections", "0"]);
     assert_eq!((code, error.contains("connections")), (Some(2), true), "{error}");
 }

@@ -9,7 +9,7 @@
 //!   [`Report`].
 //! - A [`Report`] has the figures, the run over time ([`series`]), its [`Report::failures`], a table for people,
 //!   JSON, HDR percentiles, and a page with plots ([`Report::page`]). [`compare`] puts several side by side.
-//! - What stands beside a run: [`floor`] measures what the kernel alone costs on this machine, [`latency`]
+//! - What stands beside a run: [`baseline`] measures what the kernel alone costs on this machine, [`latency`]
 //!   what part of a message's way is the server's own.
 //!
 //! A latency is the time from when a message *should* have been handed to Kafka by the schedule until a
@@ -30,19 +30,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod check;
+pub mod baseline;
 mod client;
 mod clock;
 pub mod compare;
-mod crew;
+mod control;
+mod coordinator;
 mod error;
-pub mod feed;
 mod figures;
-pub mod floor;
 pub mod histogram;
 pub mod latency;
-mod letters;
 pub mod machine;
+pub mod market;
 pub mod payload;
 pub mod plan;
 pub mod produce;
@@ -53,10 +52,11 @@ pub mod schedule;
 pub mod series;
 pub mod server;
 pub mod spread;
+pub mod verify;
 mod workers;
 
 pub use clock::Clock;
-pub use crew::{Moment, Watch};
+pub use coordinator::{Moment, Watch};
 pub use error::Error;
 pub use plan::Plan;
 pub use report::Report;

@@ -2,7 +2,7 @@
 //!
 //! `{"seq":N,"t":T,"ch":"KEY","pad":"..."}`: number within the channel from 0, intended time of sending in ns
 //! since 1970, the record's key, and one letter (which one depends on the number) up to the wanted size. A
-//! torn or mixed message does not pass as whole.
+//! damaged or mixed message does not pass as whole.
 
 /// What a value tells about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +95,9 @@ mod tests {
         let mut value = Vec::new();
         write(&mut value, 3, 9, "k", 100);
         for at in [50, 70, 97] {
-            let mut torn = value.clone();
-            torn[at] ^= 1;
-            assert!(!read(&torn).unwrap().intact, "byte {at}");
+            let mut damaged = value.clone();
+            damaged[at] ^= 1;
+            assert!(!read(&damaged).unwrap().intact, "byte {at}");
         }
     }
 

@@ -13,10 +13,9 @@ use kafka::ProducerOptions;
 
 use crate::{
     Clock, Error, Plan, Report,
-    check::Seen,
     clock::ns,
-    crew::{Crew, Watch},
-    letters::ToClients,
+    control::ToClients,
+    coordinator::{Coordinator, Watch},
     machine::{self, CpuTicks, ThreadTimes},
     plan::{Load, Produce},
     produce::{Produced, Sender},
@@ -24,9 +23,10 @@ use crate::{
     schedule::Schedule,
     series::{Grid, Moment, Sample, Sampler},
     server::{Observed, Snapshot},
+    verify::Seen,
 };
 
-/// From the announcement of the load until it begins: client threads look for letters at least every 20 ms, a
+/// From the announcement of the load until it begins: client threads look for control messages at least every 20 ms, a
 /// loaded machine may be slower.
 const LEAD_NS: u64 = 300_000_000;
 
@@ -41,17 +41,17 @@ pub fn run<'a>(plan: &'a Plan, watch: Option<Watch<'a>>) -> Result<Report, Error
     let sender = if let Load::Produce(produce) = &plan.load { Some(prime(plan, produce)?) } else { None };
     let ticks = CpuTicks::now();
     let before = Snapshot::take(&plan.server, clock.now_ns())?;
-    let mut crew = Crew::start(plan, clock, watch)?;
-    crew.settle()?;
+    let mut coordinator = Coordinator::start(plan, clock, watch)?;
+    coordinator.settle()?;
     let ready = Snapshot::take(&plan.server, clock.now_ns())?;
     let mut observed =
         Observed { before, begin: ready.clone(), end: ready.clone(), ready, ..Observed::default() };
     observed.peak(&observed.ready.clone());
     let mut loaded = Loaded { ends: vec![None; plan.channel_count() as usize], ..Loaded::default() };
-    if crew.ready() > 0 {
-        loaded = load(plan, clock, &mut crew, sender, &mut observed)?;
+    if coordinator.ready() > 0 {
+        loaded = load(plan, clock, &mut coordinator, sender, &mut observed)?;
     }
-    let clients = crew.finish(loaded.ends, clock.now_ns() + ns(plan.drain_wait))?;
+    let clients = coordinator.finish(loaded.ends, clock.now_ns() + ns(plan.drain_wait))?;
     let later = CpuTicks::now();
     let findings = Findings {
         clients,
@@ -83,41 +83,41 @@ struct Loaded {
 fn load(
     plan: &Plan,
     clock: Clock,
-    crew: &mut Crew<'_>,
+    coordinator: &mut Coordinator<'_>,
     sender: Option<Sender>,
     observed: &mut Observed,
 ) -> Result<Loaded, Error> {
     let mark_ns = clock.now_ns() + LEAD_NS;
     let from_ns = mark_ns + ns(plan.warmup);
     let until_ns = from_ns + ns(plan.duration);
-    crew.tell(&ToClients::Begin { mark_ns, from_ns, until_ns });
+    coordinator.tell(&ToClients::Begin { mark_ns, from_ns, until_ns });
     let stop = Arc::new(AtomicBool::new(false));
     let producing = sender.map(|sender| spawn_producer(plan, sender, clock, mark_ns, &stop)).transpose()?;
 
-    crew.enter("warming up", mark_ns - LEAD_NS, from_ns);
-    crew.pump_until(mark_ns, Crew::all_closed)?;
+    coordinator.enter("warming up", mark_ns - LEAD_NS, from_ns);
+    coordinator.pump_until(mark_ns, Coordinator::all_closed)?;
     let grid = plan.grid(mark_ns);
     let mut lookout = Lookout { plan, clock, grid, sampler: None };
-    lookout.watch(crew, from_ns, observed)?;
+    lookout.watch(coordinator, from_ns, observed)?;
     observed.begin = Snapshot::take(&plan.server, clock.now_ns())?;
-    let (client_before, received_before) = (crew.thread_times(), crew.received());
+    let (client_before, received_before) = (coordinator.thread_times(), coordinator.received());
 
-    crew.enter(if producing.is_some() { "load" } else { "listening" }, from_ns, until_ns);
-    lookout.watch(crew, until_ns, observed)?;
-    let client_used = machine::used(&client_before, &crew.thread_times());
-    let received = crew.received() - received_before;
+    coordinator.enter(if producing.is_some() { "load" } else { "listening" }, from_ns, until_ns);
+    lookout.watch(coordinator, until_ns, observed)?;
+    let client_used = machine::used(&client_before, &coordinator.thread_times());
+    let received = coordinator.received() - received_before;
     stop.store(true, Relaxed);
 
     let samples = lookout.sampler.map(Sampler::finish).unwrap_or_default();
     let mut loaded = Loaded { client_used, received, grid, samples, ..Loaded::default() };
-    crew.enter("the rest", until_ns, until_ns + ns(plan.drain_wait));
+    coordinator.enter("the rest", until_ns, until_ns + ns(plan.drain_wait));
     if let Some(producing) = producing {
-        let produced = crew.join(producing)?;
+        let produced = coordinator.join(producing)?;
         let end = |next: &u64| (*next > 0).then_some(Seen { first: 0, next: *next });
         loaded.ends = produced.counts.iter().map(end).take(plan.channel_count() as usize).collect();
         loaded.produced = Some(produced);
     } else {
-        loaded.ends = crew.ask_seen()?;
+        loaded.ends = coordinator.ask_seen()?;
     }
     Ok(loaded)
 }
@@ -132,22 +132,27 @@ struct Lookout<'a> {
 
 impl Lookout<'_> {
     /// Until a time, or until no connection is left. `observed` gets the last look and the peaks.
-    fn watch(&mut self, crew: &mut Crew<'_>, until_ns: u64, observed: &mut Observed) -> Result<(), Error> {
-        self.look(crew, observed);
-        while self.clock.now_ns() < until_ns && !crew.all_closed() {
+    fn watch(
+        &mut self,
+        coordinator: &mut Coordinator<'_>,
+        until_ns: u64,
+        observed: &mut Observed,
+    ) -> Result<(), Error> {
+        self.look(coordinator, observed);
+        while self.clock.now_ns() < until_ns && !coordinator.all_closed() {
             let next_ns = self.grid.after(self.clock.now_ns()).min(until_ns);
-            crew.pump_until(next_ns, Crew::all_closed)?;
-            self.look(crew, observed);
+            coordinator.pump_until(next_ns, Coordinator::all_closed)?;
+            self.look(coordinator, observed);
         }
         Ok(())
     }
 
     /// A server that is being ended does not answer; the last look counts.
-    fn look(&mut self, crew: &Crew<'_>, observed: &mut Observed) {
+    fn look(&mut self, coordinator: &Coordinator<'_>, observed: &mut Observed) {
         let Ok(server) = Snapshot::take(&self.plan.server, self.clock.now_ns()) else { return };
         observed.peak(&server);
         observed.end = server.clone();
-        let moment = Moment { server, ticks: CpuTicks::now(), client_threads: crew.thread_times() };
+        let moment = Moment { server, ticks: CpuTicks::now(), client_threads: coordinator.thread_times() };
         match &mut self.sampler {
             Some(sampler) => sampler.look(moment),
             none => *none = Some(Sampler::new(self.grid, moment)),

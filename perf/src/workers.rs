@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, client,
-    letters::{FromClients, ToClients},
+    control::{FromClients, ToClients},
     plan::Plan,
 };
 
-/// A letter and the worker (a client thread, counted over all processes) that wrote it.
+/// A control message and the worker (a client thread, counted over all processes) that wrote it.
 type Signed = (u32, FromClients);
 
 /// The first line that a worker process reads.
@@ -58,17 +58,17 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Tells all. Who has ended hears nothing; its last letter is on the way.
-    pub(crate) fn tell(&mut self, letter: &ToClients) {
+    /// Tells all. Who has ended hears nothing; its last message is on the way.
+    pub(crate) fn tell(&mut self, message: &ToClients) {
         for thread in &self.threads {
-            let _ = thread.send(letter.clone());
+            let _ = thread.send(message.clone());
         }
         for process in &mut self.processes {
-            let _ = write_line(&mut process.stdin, letter);
+            let _ = write_line(&mut process.stdin, message);
         }
     }
 
-    /// The next letter, or none in time.
+    /// The next control message, or none in time.
     pub(crate) fn next(&self, timeout: Duration) -> Option<Signed> {
         self.inbox.recv_timeout(timeout).ok()
     }
@@ -99,10 +99,10 @@ fn start_threads(
 ) -> Result<Vec<Sender<ToClients>>, Error> {
     let mut threads = Vec::new();
     for worker in first..first + plan.threads {
-        let (letters, inbox) = mpsc::channel();
+        let (sender, inbox) = mpsc::channel();
         let (plan, outbox) = (Arc::clone(plan), outbox.clone());
         // Who listens may be gone when a run was given up; then nothing matters any more.
-        let answer = move |letter| drop(outbox.send((worker, letter)));
+        let answer = move |message| drop(outbox.send((worker, message)));
         let body = move || {
             if catch_unwind(AssertUnwindSafe(|| client::run(&plan, worker, &inbox, &answer))).is_err() {
                 answer(FromClients::Failed("panicked".to_owned()));
@@ -110,7 +110,7 @@ fn start_threads(
         };
         let spawned = thread::Builder::new().name(format!("client-{worker}")).spawn(body);
         spawned.map_err(|error| Error::Kernel(format!("no thread for client {worker}: {error}")))?;
-        threads.push(letters);
+        threads.push(sender);
     }
     Ok(threads)
 }
@@ -146,7 +146,7 @@ fn start_process(plan: &Arc<Plan>, first: u32, outbox: &Sender<Signed>) -> Resul
     Ok(Process { child, stdin })
 }
 
-/// The main function of a worker process: takes its task and letters from standard input and answers on
+/// The main function of a worker process: takes its task and control messages from standard input and answers on
 /// standard output.
 ///
 /// # Errors
@@ -165,9 +165,9 @@ pub fn serve_worker() -> Result<(), Error> {
     let mut running = threads.len();
     let dispatch = move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            let Ok(letter) = serde_json::from_str::<ToClients>(&line) else { continue };
+            let Ok(message) = serde_json::from_str::<ToClients>(&line) else { continue };
             for thread in &threads {
-                let _ = thread.send(letter.clone());
+                let _ = thread.send(message.clone());
             }
         }
     };

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use perf::{Plan, Report, check::Counts, plan::Target};
+use perf::{Plan, Report, plan::Target, verify::Counts};
 use support::{Fault, MESSAGES, Served, serve};
 
 const CLIENTS: u32 = 4;

@@ -2,8 +2,8 @@
 //! Its subcommands measure what stands beside such a run, or compare several.
 
 mod bar;
+mod baseline;
 mod compare_runs;
-mod floor;
 mod latency;
 mod words;
 
@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context;
 use perf::{
     Plan, Report,
-    floor::Floor,
+    baseline::Baseline,
     plan::{Demands, Load, Produce, ServerView, Target},
     schedule::Rate,
 };
@@ -46,7 +46,7 @@ Examples:
   uringcast bench --producer --brokers localhost:9092 --topic trades --clients 1000 --rate 100
   uringcast bench --producer --topic bench --clients 12000 --channels 1000 --per-client 5 --rate 500 --broadcast-rate 4
   uringcast bench --hold --clients 10000 --duration 60s
-  uringcast bench --producer --clients 2000 --poll-ms 1 --admin 127.0.0.1:8081 --with-floor --html run.html --json run.json
+  uringcast bench --producer --clients 2000 --poll-ms 1 --admin 127.0.0.1:8081 --with-baseline --html run.html --json run.json
   uringcast bench compare-runs before.json after.json --html both.html";
 
 /// Arguments of `uringcast bench`.
@@ -198,9 +198,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     html: Option<PathBuf>,
 
-    /// First measure the kernel's own price on this machine (bench floor), and tell how close the server came
-    #[arg(long, requires = "admin", help_heading = RESULT)]
-    with_floor: bool,
+    /// First measure the kernel's own price on this machine (bench baseline), and tell how close the server came
+    #[arg(long, alias = "with-floor", requires = "admin", help_heading = RESULT)]
+    with_baseline: bool,
 
     /// The latencies in the text format of HDR plotters
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
@@ -227,7 +227,8 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Measure the kernel's own price of sends, accepts and wake-ups on this machine.
-    Floor(floor::Args),
+    #[command(alias = "floor")]
+    Baseline(baseline::Args),
     /// Measure one message at a time through an idle server, beside a bare consumer.
     Latency(latency::Args),
     /// Put reports of several runs side by side, with ratios.
@@ -237,7 +238,7 @@ enum Command {
 /// Makes the run, or what the subcommand says.
 pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     match args.command.take() {
-        Some(Command::Floor(args)) => return floor::run(args),
+        Some(Command::Baseline(args)) => return baseline::run(args),
         Some(Command::Latency(args)) => return latency::run(args),
         Some(Command::CompareRuns(args)) => return compare_runs::run(args),
         None => {}
@@ -254,7 +255,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let watched = !args.quiet && std::io::stderr().is_terminal();
-    let floor = args.with_floor.then(|| measure_floor(&plan, watched)).transpose()?;
+    let baseline = args.with_baseline.then(|| measure_baseline(&plan, watched)).transpose()?;
     let mut report = if watched {
         let mut bar = Bar::default();
         let report = perf::run(&plan, Some(&mut |moment| bar.show(&moment)));
@@ -263,18 +264,18 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     } else {
         perf::run(&plan, None)?
     };
-    if let Some(floor) = floor {
-        report.compare_to_floor(floor);
+    if let Some(baseline) = baseline {
+        report.compare_to_baseline(baseline);
     }
     finish(&args, &report)
 }
 
-fn measure_floor(plan: &Plan, watched: bool) -> Result<Floor, perf::Error> {
-    let beside = perf::floor::Plan::beside(plan);
+fn measure_baseline(plan: &Plan, watched: bool) -> Result<Baseline, perf::Error> {
+    let beside = perf::baseline::Plan::beside(plan);
     if watched {
-        eprintln!("the floor first, about {} s", beside.length().as_secs());
+        eprintln!("the baseline first, about {} s", beside.length().as_secs());
     }
-    perf::floor::measure(&beside)
+    perf::baseline::measure(&beside)
 }
 
 fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
@@ -410,13 +411,15 @@ mod tests {
 
     #[test]
     fn a_subcommand_needs_no_load_and_takes_none() {
-        for words in ["floor", "latency --count 5", "compare-runs a.json b.json"] {
+        for words in ["baseline", "floor", "latency --count 5", "compare-runs a.json b.json"] {
             assert!(parse(words).unwrap().command.is_some(), "{words}");
         }
-        assert!(parse("--producer floor").is_err(), "a run or something else");
+        assert!(parse("--producer baseline").is_err(), "a run or something else");
         assert!(parse("--producer").unwrap().command.is_none());
-        assert!(parse("--producer --with-floor").is_err(), "the count of sends is in the metrics");
-        assert!(parse("--producer --with-floor --admin 127.0.0.1:8081").unwrap().with_floor);
+        assert!(parse("--producer --with-baseline").is_err(), "the count of sends is in the metrics");
+        for flag in ["--with-baseline", "--with-floor"] {
+            assert!(parse(&format!("--producer {flag} --admin 127.0.0.1:8081")).unwrap().with_baseline);
+        }
     }
 
     #[test]

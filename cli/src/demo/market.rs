@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use engine::clock::Now;
 use kafka::{NewRecord, Producer, ProducerOptions, Settings, Target};
-use perf::feed::{Market, ROUTES};
+use perf::market::{Market, ROUTES};
 
 /// Time between two bursts.
 const TURN: Duration = Duration::from_millis(10);
@@ -18,15 +18,16 @@ const BURST_MAX: u64 = 10_000;
 
 /// The thread that sends; it ends when told, or with the process.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct MarketProducer {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Feed {
+impl MarketProducer {
     /// Sends `rate` records a second of `market` to the topics of [`ROUTES`].
     pub(super) fn start(settings: &Settings, market: Market, rate: u32) -> anyhow::Result<Self> {
-        let producer = Producer::new(settings, &ProducerOptions::default()).context("the feed's producer")?;
+        let producer =
+            Producer::new(settings, &ProducerOptions::default()).context("the market's producer")?;
         let targets = ROUTES.map(|(topic, _)| producer.target(topic));
         let mut opened = Vec::new();
         for (target, (topic, _)) in targets.into_iter().zip(ROUTES) {

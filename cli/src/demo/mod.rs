@@ -14,7 +14,7 @@ use engine::{
     server::{self, Addresses, Handle, Summary},
 };
 use kafka::{Admin, Consumer, MockCluster, Settings, TopicError};
-use perf::feed::{Market, ROUTES};
+use perf::market::{Market, ROUTES};
 use proto::{channel::Template, native::message::Payload};
 
 use crate::serve;
@@ -97,7 +97,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let market = Market::new(args.keys, SEED);
     let shown = page::serve(args.page_addr, page::render(&page_config(&market, addresses)))?;
     // The mock's settings are for consumers.
-    let feed = market::Feed::start(&Settings::new(settings.brokers.clone()), market, args.rate)?;
+    let producer =
+        market::MarketProducer::start(&Settings::new(settings.brokers.clone()), market, args.rate)?;
     say(args, &settings, addresses, shown);
 
     // The timer's thread ends with the process, or with the server, whichever is first.
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let outcome = ended(server);
     drop(over);
-    feed.stop();
+    producer.stop();
     outcome
 }
 

@@ -1,5 +1,5 @@
 //! A client thread: one ring, many connections. It opens its share of them, reads them all, and answers
-//! letters of the run.
+//! control messages of the run.
 //!
 //! `ramp` brings a connection to its subscriptions, `reader` judges what arrives, `wire` moves bytes and
 //! completions.
@@ -19,16 +19,16 @@ use self::{
     reader::Reader,
 };
 use crate::{
-    check::{Checker, Origin, Seen},
     clock::{Clock, ns},
-    letters::{ClientReport, FromClients, Progress, ToClients},
+    control::{ClientReport, FromClients, Progress, ToClients},
     machine,
     plan::{Load, Plan},
     random::Random,
     series::Recorder,
+    verify::{Origin, Seen, Verifier},
 };
 
-/// Longest sleep: letters of the run are looked for this often. They speak of times that lie further ahead.
+/// Longest sleep: control messages are looked for this often. They speak of times that lie further ahead.
 const TURN_NS_MAX: u64 = 20_000_000;
 /// Sleep between two looks at the ramp.
 const RAMP_TURN_NS: u64 = 1_000_000;
@@ -59,8 +59,8 @@ enum Stage {
 }
 
 /// Runs worker `worker` of `plan` in this thread until it has reported.
-pub(crate) fn run(plan: &Plan, worker: u32, letters: &Receiver<ToClients>, answer: &dyn Fn(FromClients)) {
-    let last = match Client::new(plan, worker).and_then(|client| client.run(letters, answer)) {
+pub(crate) fn run(plan: &Plan, worker: u32, inbox: &Receiver<ToClients>, answer: &dyn Fn(FromClients)) {
+    let last = match Client::new(plan, worker).and_then(|client| client.run(inbox, answer)) {
         Ok(report) => FromClients::Report(Box::new(report)),
         Err(reason) => FromClients::Failed(reason),
     };
@@ -117,7 +117,7 @@ impl<'p> Client<'p> {
         let clock = Clock::start();
         Ok(Self {
             reader: Reader {
-                checker: Checker::new(spread.clone(), clients.clone(), origin, &names, keys.as_deref()),
+                verifier: Verifier::new(spread.clone(), clients.clone(), origin, &names, keys.as_deref()),
                 report: ClientReport::default(),
                 random: Random::new(u64::from(worker)),
                 names,
@@ -150,13 +150,13 @@ impl<'p> Client<'p> {
 
     fn run(
         mut self,
-        letters: &Receiver<ToClients>,
+        inbox: &Receiver<ToClients>,
         answer: &dyn Fn(FromClients),
     ) -> Result<ClientReport, String> {
         while self.stage != Stage::Over {
             let now_ns = self.clock.now_ns();
-            while let Ok(letter) = letters.try_recv() {
-                self.obey(letter, answer);
+            while let Ok(message) = inbox.try_recv() {
+                self.obey(message, answer);
             }
             self.open_due(now_ns);
             self.expire(now_ns);
@@ -170,19 +170,19 @@ impl<'p> Client<'p> {
             self.receive()?;
         }
         let mut report = self.reader.report;
-        report.counts = *self.reader.checker.counts();
+        report.counts = *self.reader.verifier.counts();
         Ok(report)
     }
 
-    fn obey(&mut self, letter: ToClients, answer: &dyn Fn(FromClients)) {
-        match letter {
+    fn obey(&mut self, message: ToClients, answer: &dyn Fn(FromClients)) {
+        match message {
             ToClients::Begin { mark_ns, from_ns, until_ns } => {
-                self.reader.checker.begin(mark_ns);
+                self.reader.verifier.begin(mark_ns);
                 (self.reader.from_ns, self.reader.until_ns) = (from_ns, until_ns);
                 self.reader.report.recorder = Recorder::new(self.plan.grid(mark_ns));
                 self.stage = Stage::Load;
             }
-            ToClients::TellSeen => answer(FromClients::Seen(self.reader.checker.seen().to_vec())),
+            ToClients::TellSeen => answer(FromClients::Seen(self.reader.verifier.seen().to_vec())),
             ToClients::End { ends, deadline_ns } => {
                 self.ends = ends;
                 self.stage = Stage::Drain { deadline_ns };
@@ -203,8 +203,8 @@ impl<'p> Client<'p> {
             Stage::Drain { deadline_ns } if now_ns >= self.next_look_ns => {
                 self.next_look_ns = now_ns + TURN_NS_MAX;
                 let open = |index| is_ready(&self.connections, index);
-                if now_ns >= deadline_ns || self.reader.checker.outstanding(&self.ends, open) == 0 {
-                    self.reader.checker.settle(&self.ends, open);
+                if now_ns >= deadline_ns || self.reader.verifier.outstanding(&self.ends, open) == 0 {
+                    self.reader.verifier.settle(&self.ends, open);
                     self.say_goodbye();
                     self.stage = Stage::Goodbye { deadline_ns: now_ns + GOODBYE_NS };
                 }
@@ -238,7 +238,7 @@ impl<'p> Client<'p> {
     }
 
     fn progress(&self) -> Progress {
-        let counts = self.reader.checker.counts();
+        let counts = self.reader.verifier.counts();
         let wrong = counts.lost + counts.duplicated + counts.disordered + counts.foreign;
         Progress { wrong, ..self.reader.report.progress }
     }

@@ -13,7 +13,7 @@ use kafka::{Consumer, Delivery};
 use super::{Plan, Shared, WARM_UP};
 use crate::{Clock, Error, payload};
 
-/// How long a question to the brokers may take.
+/// How long a request to the brokers may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
 /// Longest wait without a look at the stop flag.
 pub(super) const WAIT: Duration = Duration::from_millis(50);

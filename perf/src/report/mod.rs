@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Counts,
+    baseline::Baseline,
+    control::ClientReport,
     figures::{ratio, real},
-    floor::Floor,
     histogram::{Point, Summary, Times},
-    letters::ClientReport,
     machine::{Machine, ThreadTimes},
     plan::{Load, Plan},
     produce::Produced,
     series::{Grid, Ramp, Sample, Series},
     server::{Observed, ServerUse},
+    verify::Counts,
 };
 
 /// Part of a core from which on a client thread is taken to be the limit.
@@ -56,8 +56,8 @@ pub struct Report {
     #[serde(default)]
     pub series: Series,
     /// The kernel's own price on this machine, where it was measured.
-    #[serde(default)]
-    pub floor: Option<Floor>,
+    #[serde(default, rename = "floor")]
+    pub baseline: Option<Baseline>,
     /// How close the server came to it.
     #[serde(default)]
     pub limit: Option<Limit>,
@@ -195,7 +195,7 @@ impl Report {
             server,
             client_threads: busy(&client_used, seconds),
             series: series(plan, &clients, grid, samples),
-            floor: None,
+            baseline: None,
             limit: None,
             plan: plan.clone(),
             latency,

@@ -173,11 +173,11 @@ fn write_limit(out: &mut String, limit: &Limit) -> fmt::Result {
         out,
         "limit",
         format_args!(
-            "{:.2} times the kernel's own price at {:.2} messages a send: {} a delivery, of which {} is the floor",
+            "{:.2} times the kernel's own price at {:.2} messages a send: {} a delivery, of which {} is the baseline",
             limit.ratio,
             limit.messages_per_send,
             time(limit.server_ns_per_delivery),
-            time(limit.floor_ns_per_delivery)
+            time(limit.baseline_ns_per_delivery)
         ),
     )?;
     if limit.shards_ratio == 0.0 {

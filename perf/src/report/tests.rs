@@ -30,7 +30,7 @@ pub(crate) fn sample() -> Report {
     found.samples = (1..4).map(|at| Sample { at_s: f64::from(at), ..sample.clone() }).collect();
     found.clients.notices.insert("status <live>".to_owned(), 3);
     let mut report = Report::new(&Plan { server: admin, demands, command, ..plan() }, found);
-    report.compare_to_floor(crate::floor::tests::floor([8_000.0, 8_030.0, 8_150.0, 9_110.0]));
+    report.compare_to_baseline(crate::baseline::tests::baseline([8_000.0, 8_030.0, 8_150.0, 9_110.0]));
     report
 }
 

@@ -2,10 +2,10 @@
 
 use super::connection::{Connection, Ending, Phase};
 use crate::{
-    check::Checker,
-    letters::{ClientReport, tally},
+    control::{ClientReport, tally},
     random::Random,
     spread::Spread,
+    verify::Verifier,
 };
 use proto::{
     native::{envelope::Envelope, scan},
@@ -22,7 +22,7 @@ const LIMITS: Limits = Limits { frame_bytes_max: 64 << 20, message_bytes_max: 64
 /// Takes bytes of any connection of a thread; everything it finds out is in `report`.
 #[derive(Debug)]
 pub(super) struct Reader {
-    pub(super) checker: Checker,
+    pub(super) verifier: Verifier,
     pub(super) report: ClientReport,
     pub(super) random: Random,
     /// Names of all channels.
@@ -91,7 +91,7 @@ impl Reader {
     #[inline]
     fn message(&mut self, index: u32, channel: &str, data: Option<&[u8]>, now_ns: u64) {
         self.report.progress.messages += 1;
-        let Some(arrival) = self.checker.message(index, channel, data) else { return };
+        let Some(arrival) = self.verifier.message(index, channel, data) else { return };
         self.report.recorder.latency(arrival.t_ns, now_ns.saturating_sub(arrival.t_ns));
         if arrival.t_ns >= self.from_ns && arrival.t_ns < self.until_ns {
             self.report.measured += 1;
@@ -125,7 +125,7 @@ impl Reader {
                 return if subscribing { Err(Ending::Denied(error.code)) } else { Ok(()) };
             }
             Envelope::Gap(gap) => {
-                self.checker.gap();
+                self.verifier.gap();
                 format!("gap {}", gap.reason)
             }
             Envelope::Status(status) => format!("status {}", status.state),

@@ -4,7 +4,7 @@ use proto::{
 };
 
 use super::*;
-use crate::{check::Origin, payload};
+use crate::{payload, verify::Origin};
 
 const NOW_NS: u64 = 5_000_000;
 
@@ -12,10 +12,10 @@ const NOW_NS: u64 = 5_000_000;
 fn subscribing() -> (Reader, Connection) {
     let names = vec!["key-0".to_owned()];
     let spread = Spread::new(1, 1, false);
-    let mut checker = Checker::new(spread.clone(), 0..1, Origin::Ours, &names, Some(&names));
-    checker.begin(0);
+    let mut verifier = Verifier::new(spread.clone(), 0..1, Origin::Ours, &names, Some(&names));
+    verifier.begin(0);
     let reader = Reader {
-        checker,
+        verifier,
         report: ClientReport::default(),
         random: Random::new(1),
         names,
@@ -62,7 +62,7 @@ fn from_welcome_to_messages_in_any_cut() {
         read(&mut reader, &mut connection, &stream[..cut]).unwrap();
         read(&mut reader, &mut connection, &stream[cut..]).unwrap();
         assert_eq!(connection.phase, Phase::Ready);
-        assert_eq!((reader.checker.counts().fresh, reader.report.measured), (3, 3));
+        assert_eq!((reader.verifier.counts().fresh, reader.report.measured), (3, 3));
         assert_eq!(reader.report.notices["welcome"], 1);
         assert!((reader.report.keyed.percentile_ms(100.0) - 3.0).abs() < 0.01);
     }
@@ -76,7 +76,7 @@ fn only_the_measured_time_is_in_the_figures() {
         read(&mut reader, &mut connection, &message(seq, t_ns)).unwrap();
     }
     assert_eq!(
-        (reader.checker.counts().fresh, reader.report.measured, reader.report.keyed.count()),
+        (reader.verifier.counts().fresh, reader.report.measured, reader.report.keyed.count()),
         (4, 2, 2)
     );
     read(&mut reader, &mut connection, &message(4, NOW_NS + 1)).unwrap();
@@ -93,7 +93,7 @@ fn several_objects_in_one_frame() {
     frame::put_frame(&mut frame, OpCode::Text, &objects.join(&b'\n'));
     let (mut reader, mut connection) = subscribing();
     read(&mut reader, &mut connection, &frame).unwrap();
-    assert_eq!((reader.checker.counts().fresh, reader.checker.counts().corrupt), (2, 0));
+    assert_eq!((reader.verifier.counts().fresh, reader.verifier.counts().corrupt), (2, 0));
 }
 
 #[test]

@@ -102,8 +102,8 @@ impl Report {
         tables::threads(out, self)?;
         tables::loss(out, self)?;
         tables::times(out, self)?;
-        if let Some(floor) = &self.floor {
-            tables::floor(out, floor, self.limit.as_ref())?;
+        if let Some(baseline) = &self.baseline {
+            tables::baseline(out, baseline, self.limit.as_ref())?;
         }
         parts::list(out, "machine", "Machine", true, &machine(self))?;
         parts::list(out, "configuration", "Configuration", true, &configuration(self))?;

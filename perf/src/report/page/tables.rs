@@ -7,8 +7,8 @@ use std::{
 
 use super::parts::{self, Verdict, cells, escape};
 use crate::{
+    baseline::{Baseline, Figure, SendPrice},
     figures::{grouped, time, whole},
-    floor::{Figure, Floor, SendPrice},
     histogram::Summary,
     plan::Load,
     report::{Limit, Report, table::by_name},
@@ -135,15 +135,15 @@ pub(super) fn times(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// The kernel's own price, and how close the server came.
-pub(super) fn floor(out: &mut String, floor: &Floor, limit: Option<&Limit>) -> fmt::Result {
+pub(super) fn baseline(out: &mut String, baseline: &Baseline, limit: Option<&Limit>) -> fmt::Result {
     let note = format!(
         "{} connections, frames of {} B, core {}; median of {} (lowest to highest)",
-        grouped(u64::from(floor.plan.connections)),
-        floor.plan.frame_bytes,
-        floor.plan.core,
-        floor.plan.repeats
+        grouped(u64::from(baseline.plan.connections)),
+        baseline.plan.frame_bytes,
+        baseline.plan.core,
+        baseline.plan.repeats
     );
-    parts::section(out, "floor", "How close to the limit", &note, false, "")?;
+    parts::section(out, "baseline", "How close to the limit", &note, false, "")?;
     parts::table(out, &["CPU time on this machine", "a send", "a delivery", "a CPU-second"])?;
     let spread =
         |figure: Figure| format!("{} ({} to {})", time(figure.median), time(figure.min), time(figure.max));
@@ -159,16 +159,16 @@ pub(super) fn floor(out: &mut String, floor: &Floor, limit: Option<&Limit>) -> f
         ];
         row(&format!("{way}, {} message{plural} a send", price.messages), texts)
     };
-    price("send(2)", &floor.bare)?;
-    floor.ring.iter().try_for_each(|ring| price("io_uring", ring))?;
+    price("send(2)", &baseline.bare)?;
+    baseline.ring.iter().try_for_each(|ring| price("io_uring", ring))?;
     if let Some(limit) = limit {
         let at = format!("at {:.2} messages a send", limit.messages_per_send);
         let mut line = |name: String, ns: f64, ratio: Option<f64>| {
-            let last =
-                ratio.map_or_else(|| grouped(whole(1e9 / ns)), |ratio| format!("{ratio:.2} times the floor"));
+            let last = ratio
+                .map_or_else(|| grouped(whole(1e9 / ns)), |ratio| format!("{ratio:.2} times the baseline"));
             row(&name, [time(ns * limit.messages_per_send), time(ns), last])
         };
-        line(format!("the floor {at}"), limit.floor_ns_per_delivery, None)?;
+        line(format!("the baseline {at}"), limit.baseline_ns_per_delivery, None)?;
         if limit.shards_ratio > 0.0 {
             line(
                 format!("this server's shards {at}"),
@@ -179,7 +179,7 @@ pub(super) fn floor(out: &mut String, floor: &Floor, limit: Option<&Limit>) -> f
         line(format!("this server {at}"), limit.server_ns_per_delivery, Some(limit.ratio))?;
     }
     parts::table_end(out)?;
-    let (accept, wake) = (&floor.accept, &floor.wake);
+    let (accept, wake) = (&baseline.accept, &baseline.wake);
     let median = wake.latency.percentiles.first().map_or(0.0, |(_, ms)| *ms);
     writeln!(
         out,

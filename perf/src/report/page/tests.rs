@@ -103,7 +103,7 @@ fn every_section_is_there_and_nothing_comes_from_outside() {
         "memory",
         "loss",
         "times",
-        "floor",
+        "baseline",
         "machine",
         "configuration",
         "command",
@@ -138,7 +138,7 @@ fn figures_are_those_of_the_report() {
         "at most 50 ms demanded",
         "status &lt;live&gt;",
         "io_uring, 16 messages a send",
-        "times the floor",
+        "times the baseline",
         "3 clients, 1 of 1 channels each, 10 messages a second, 10 s measured",
         "2023-11-14 22:13:20 UTC",
     ] {
@@ -171,12 +171,12 @@ fn no_text_of_a_report_ends_the_script() {
 #[test]
 fn a_run_with_nothing_in_it_makes_a_page_too() {
     let mut report = sample();
-    (report.server, report.producer, report.floor, report.limit) = (None, None, None, None);
+    (report.server, report.producer, report.baseline, report.limit) = (None, None, None, None);
     report.series = crate::series::Series::default();
     report.latency.curve.clear();
     report.client_threads.clear();
     let parsed = parse(&report.page());
     parsed.assert_self_contained();
     assert_eq!(parsed.plots, PLOTS.map(|plot| plot.name));
-    assert!(!parsed.ids.iter().any(|id| id == "floor"));
+    assert!(!parsed.ids.iter().any(|id| id == "baseline"));
 }

@@ -148,9 +148,9 @@ fn server(report: &Report) -> Vec<Tile> {
             value: format!("{:.2}", limit.ratio),
             unit: "times",
             note: format!(
-                "{} a delivery, floor {}",
+                "{} a delivery, baseline {}",
                 time(limit.server_ns_per_delivery),
-                time(limit.floor_ns_per_delivery)
+                time(limit.baseline_ns_per_delivery)
             ),
             verdict: Verdict::None,
         });

@@ -2,7 +2,7 @@
 //! --market` send it.
 //!
 //! ```
-//! let mut market = perf::feed::Market::new(300, 7);
+//! let mut market = perf::market::Market::new(300, 7);
 //! let record = market.next(1_700_000_000_000);
 //! println!("{} {} {}", record.topic, record.key, record.value);
 //! ```
@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use crate::random::Random;
 
-/// Topics of the feed, and for each the template that makes its channels' names.
+/// Topics of the market, and for each the template that makes its channels' names.
 pub const ROUTES: [(&str, &str); 3] =
     [("prices", "{key}.price"), ("trades", "{key}.trade"), ("scores", "{key}.score")];
 
@@ -23,9 +23,9 @@ const TRADES: usize = 30;
 const KNOWN: [&str; 12] =
     ["BTC", "ETH", "SOL", "XRP", "EURUSD", "GBPUSD", "USDJPY", "XAU", "BRENT", "SPX", "NDX", "DAX"];
 
-/// One record of the feed.
+/// One record of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedRecord<'a> {
+pub struct MarketRecord<'a> {
     /// Topic.
     pub topic: &'static str,
     /// Key: an instrument or a match.
@@ -94,7 +94,7 @@ impl Market {
     }
 
     /// The next record, as of `now_ms` (Unix ms).
-    pub fn next(&mut self, now_ms: u64) -> FeedRecord<'_> {
+    pub fn next(&mut self, now_ms: u64) -> MarketRecord<'_> {
         let kind = self.random.below(100);
         if kind < PRICES + TRADES {
             self.next_of_instrument(kind, now_ms)
@@ -103,7 +103,7 @@ impl Market {
         }
     }
 
-    fn next_of_instrument(&mut self, kind: usize, now_ms: u64) -> FeedRecord<'_> {
+    fn next_of_instrument(&mut self, kind: usize, now_ms: u64) -> MarketRecord<'_> {
         let number = self.popular();
         let (step, size) = (self.random.signed_unit(), self.random.signed_unit().abs());
         let instrument = &mut self.instruments[number];
@@ -122,7 +122,7 @@ impl Market {
                 price - spread,
                 price + spread
             );
-            FeedRecord { topic: ROUTES[0].0, key: &instrument.key, value: &self.value }
+            MarketRecord { topic: ROUTES[0].0, key: &instrument.key, value: &self.value }
         } else {
             instrument.trades += 1;
             let side = if step > 0.0 { "buy" } else { "sell" };
@@ -134,11 +134,11 @@ impl Market {
                 size * 10.0 + 0.001,
                 instrument.trades
             );
-            FeedRecord { topic: ROUTES[1].0, key: &instrument.key, value: &self.value }
+            MarketRecord { topic: ROUTES[1].0, key: &instrument.key, value: &self.value }
         }
     }
 
-    fn next_of_match(&mut self, now_ms: u64) -> FeedRecord<'_> {
+    fn next_of_match(&mut self, now_ms: u64) -> MarketRecord<'_> {
         let (number, luck) = (self.random.below(self.matches.len()), self.random.below(40));
         let played = &mut self.matches[number];
         if played.minute >= 90 {
@@ -153,10 +153,10 @@ impl Market {
             r#"{{"match":"{}","home":{},"away":{},"minute":{},"ts":{now_ms}}}"#,
             played.key, played.home, played.away, played.minute
         );
-        FeedRecord { topic: ROUTES[2].0, key: &played.key, value: &self.value }
+        MarketRecord { topic: ROUTES[2].0, key: &played.key, value: &self.value }
     }
 
-    /// An instrument; the first are traded far more often, as in life.
+    /// An instrument; the first are traded far more often, as on real markets.
     fn popular(&mut self) -> usize {
         let count = self.instruments.len();
         let first = self.random.below(count);

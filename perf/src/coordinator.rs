@@ -4,14 +4,14 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use crate::{
     Clock, Error, Plan,
-    check::Seen,
     clock::ns,
-    letters::{ClientReport, FromClients, Progress, ToClients},
+    control::{ClientReport, FromClients, Progress, ToClients},
     machine::{self, ThreadTimes},
+    verify::Seen,
     workers::Workers,
 };
 
-/// Longest wait for a letter before looking at the time.
+/// Longest wait for a control message before looking at the time.
 const PUMP: Duration = Duration::from_millis(50);
 /// Beyond its deadlines a client thread is given this long to answer.
 const PATIENCE_NS: u64 = 30_000_000_000;
@@ -34,7 +34,7 @@ pub struct Moment {
 /// Is told several times a second how far a run is.
 pub type Watch<'a> = &'a mut dyn FnMut(Moment);
 
-pub(crate) struct Crew<'a> {
+pub(crate) struct Coordinator<'a> {
     plan: &'a Plan,
     clock: Clock,
     workers: Workers,
@@ -48,7 +48,7 @@ pub(crate) struct Crew<'a> {
     report: ClientReport,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> Coordinator<'a> {
     /// Starts the client threads; they begin to connect.
     pub(crate) fn start(plan: &'a Plan, clock: Clock, watch: Option<Watch<'a>>) -> Result<Self, Error> {
         let workers = Workers::start(&Arc::new(plan.clone()))?;
@@ -73,31 +73,31 @@ impl<'a> Crew<'a> {
         (self.stage, self.stage_ns) = (stage, (from_ns, until_ns));
     }
 
-    pub(crate) fn tell(&mut self, letter: &ToClients) {
-        self.workers.tell(letter);
+    pub(crate) fn tell(&mut self, message: &ToClients) {
+        self.workers.tell(message);
     }
 
     /// Waits until every connection is ready or has failed.
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
-        self.pump_until(u64::MAX, |crew| crew.settled == crew.progress.len())
+        self.pump_until(u64::MAX, |coordinator| coordinator.settled == coordinator.progress.len())
     }
 
-    /// Reads letters until a time, or until `enough`.
+    /// Reads control messages until a time, or until `enough`.
     pub(crate) fn pump_until(&mut self, until_ns: u64, enough: impl Fn(&Self) -> bool) -> Result<(), Error> {
         while !enough(self) {
             let left_ns = until_ns.saturating_sub(self.clock.now_ns());
             if left_ns == 0 {
                 break;
             }
-            if let Some((worker, letter)) = self.workers.next(PUMP.min(Duration::from_nanos(left_ns))) {
-                self.take(worker, letter)?;
+            if let Some((worker, message)) = self.workers.next(PUMP.min(Duration::from_nanos(left_ns))) {
+                self.take(worker, message)?;
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, worker: u32, letter: FromClients) -> Result<(), Error> {
-        match letter {
+    fn take(&mut self, worker: u32, message: FromClients) -> Result<(), Error> {
+        match message {
             FromClients::Progress(progress) => {
                 self.progress[worker as usize] = progress;
                 self.show();
@@ -168,7 +168,7 @@ impl<'a> Crew<'a> {
         pids.into_iter().flat_map(machine::thread_times).collect()
     }
 
-    /// Waits for a thread while letters go on being read.
+    /// Waits for a thread while control messages go on being read.
     pub(crate) fn join<T>(&mut self, thread: JoinHandle<T>) -> Result<T, Error> {
         while !thread.is_finished() {
             let soon_ns = self.clock.now_ns() + ns(PUMP);
@@ -181,7 +181,7 @@ impl<'a> Crew<'a> {
     pub(crate) fn ask_seen(&mut self) -> Result<Vec<Option<Seen>>, Error> {
         self.tell(&ToClients::TellSeen);
         let until_ns = self.clock.now_ns() + PATIENCE_NS;
-        self.pump_until(until_ns, |crew| crew.seen.len() == crew.progress.len())?;
+        self.pump_until(until_ns, |coordinator| coordinator.seen.len() == coordinator.progress.len())?;
         let mut all: Vec<Option<Seen>> = vec![None; self.plan.channel_count() as usize];
         for seen in &self.seen {
             for (all, one) in all.iter_mut().zip(seen) {
@@ -200,7 +200,9 @@ impl<'a> Crew<'a> {
     pub(crate) fn finish(mut self, ends: Vec<Option<Seen>>, deadline_ns: u64) -> Result<ClientReport, Error> {
         self.enter("the rest", self.clock.now_ns(), deadline_ns);
         self.tell(&ToClients::End { ends, deadline_ns });
-        self.pump_until(deadline_ns + PATIENCE_NS, |crew| crew.reported.iter().all(|reported| *reported))?;
+        self.pump_until(deadline_ns + PATIENCE_NS, |coordinator| {
+            coordinator.reported.iter().all(|reported| *reported)
+        })?;
         match (0..).zip(&self.reported).find(|(_, reported)| !**reported) {
             Some((worker, _)) => Err(Error::Worker { worker, reason: "does not report".to_owned() }),
             None => Ok(self.report),

@@ -1,8 +1,8 @@
-//! `uringcast bench floor`: the kernel's own price on this machine.
+//! `uringcast bench baseline`: the kernel's own price on this machine.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use perf::floor::{self, Plan};
+use perf::baseline::{self, Plan};
 
 use super::{print, time, words, write};
 
@@ -12,12 +12,12 @@ that sleeps: what a server would pay that did nothing else. Each is measured sev
 change their mind; the figures are medians, with the lowest and the highest.
 
 The sender stands on --core, the reader on the other core and looks once a millisecond: a reader that sleeps in the \
-kernel would be woken by nearly every send, at the sender's cost. Compare with bench --poll-ms 1; bench --with-floor \
+kernel would be woken by nearly every send, at the sender's cost. Compare with bench --poll-ms 1; bench --with-baseline \
 measures this before a run and prints the ratio.
 
 Nothing else should run meanwhile.";
 
-/// Arguments of `uringcast bench floor`.
+/// Arguments of `uringcast bench baseline`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -61,13 +61,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         repeats: args.repeats,
     };
     if let Err(error) = plan.check() {
-        eprintln!("uringcast bench floor: {error}");
+        eprintln!("uringcast bench baseline: {error}");
         return Ok(ExitCode::from(2));
     }
-    let mut floor = floor::measure(&plan)?;
-    floor.command = words::command(std::env::args());
-    print(&floor.table())?;
-    write(args.json.as_deref(), || floor.json())?;
+    let mut baseline = baseline::measure(&plan)?;
+    baseline.command = words::command(std::env::args());
+    print(&baseline.table())?;
+    write(args.json.as_deref(), || baseline.json())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! The kernel's own price on this machine: what a server pays that does nothing but send, accept and be woken.
 //!
-//! No server can be cheaper than this, so the ratio of its CPU time to the floor's at the same number of
+//! No server can be cheaper than this, so the ratio of its CPU time to the baseline's at the same number of
 //! messages a send says how much there is left to gain. What shapes the figures (docs/DESIGN.md, One send per
 //! connection per turn): a send costs nearly the same whatever it carries, so messages that share one are
 //! nearly free; and a reader that sleeps in the kernel is woken by nearly every send at the *sender's* cost,
@@ -229,9 +229,9 @@ pub struct WakePrice {
     pub waker_ns: Figure,
 }
 
-/// The floor.
+/// The baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Floor {
+pub struct Baseline {
     /// Version of the load generator.
     pub version: String,
     /// The exact command, where it was measured alone.
@@ -256,7 +256,7 @@ pub struct Floor {
     pub warnings: Vec<String>,
 }
 
-impl Floor {
+impl Baseline {
     /// CPU time of a delivery at so many messages a send, ns.
     ///
     /// The price of a send is nearly linear in its messages, so it is taken from a straight line between the
@@ -270,7 +270,7 @@ impl Floor {
         ratio(on_line(&points, messages), messages)
     }
 
-    /// The floor as JSON.
+    /// The baseline as JSON.
     #[must_use]
     pub fn json(&self) -> String {
         // Only text as keys, and finite numbers: it cannot fail.
@@ -312,19 +312,19 @@ fn on_line(points: &[(f64, f64)], x: f64) -> f64 {
     }
 }
 
-/// Measures the floor; takes about [`Plan::length`].
+/// Measures the baseline; takes about [`Plan::length`].
 ///
 /// # Errors
 /// [`Error::Plan`]: what was asked for makes no sense. [`Error::Kernel`]: this machine lacks something.
-pub fn measure(plan: &Plan) -> Result<Floor, Error> {
+pub fn measure(plan: &Plan) -> Result<Baseline, Error> {
     plan.check()?;
     let plan =
         Plan { other_core: Some(plan.other_core.map_or_else(|| other_than(plan.core), Ok)?), ..plan.clone() };
     // A thread of its own: pinned for good, and its CPU time is nobody else's.
     let body = move || measure_here(plan);
-    let thread = thread::Builder::new().name("floor".to_owned()).spawn(body);
-    let thread = thread.map_err(|error| Error::Kernel(format!("no thread for the floor: {error}")))?;
-    thread.join().map_err(|_| Error::Kernel("the floor's thread panicked".to_owned()))?
+    let thread = thread::Builder::new().name("baseline".to_owned()).spawn(body);
+    let thread = thread.map_err(|error| Error::Kernel(format!("no thread for the baseline: {error}")))?;
+    thread.join().map_err(|_| Error::Kernel("the baseline's thread panicked".to_owned()))?
 }
 
 /// Another core that this process may use, or the same if there is none.
@@ -336,7 +336,7 @@ fn other_than(core: usize) -> Result<usize, Error> {
     Ok(cores.iter().map(|usable| usable.id).find(|other| *other != core).unwrap_or(core))
 }
 
-fn measure_here(plan: Plan) -> Result<Floor, Error> {
+fn measure_here(plan: Plan) -> Result<Baseline, Error> {
     pin(plan.core)?;
     let other_core = plan.other_core.unwrap_or(plan.core);
     let clock = Clock::start();
@@ -363,7 +363,7 @@ fn measure_here(plan: Plan) -> Result<Floor, Error> {
     let later = CpuTicks::now();
     let mut prices = ways.iter().zip(&sends).map(|((_, messages), steps)| SendPrice::of(*messages, steps));
     let bare = prices.next().ok_or_else(|| Error::Kernel("nothing was measured".to_owned()))?;
-    let mut floor = Floor {
+    let mut baseline = Baseline {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         command: String::new(),
         machine: Machine::describe(),
@@ -376,8 +376,8 @@ fn measure_here(plan: Plan) -> Result<Floor, Error> {
         warnings: Vec::new(),
         plan,
     };
-    floor.warn();
-    Ok(floor)
+    baseline.warn();
+    Ok(baseline)
 }
 
 #[cfg(test)]

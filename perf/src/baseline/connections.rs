@@ -67,7 +67,7 @@ impl Connections {
         let ring = make_ring(plan.connections)?;
         let (connections, of_reader) = (plan.connections, Arc::clone(&shared));
         let body = move || read(connections, reader_core, clock, &inbox, &of_reader);
-        let reader = thread::Builder::new().name("floor-reader".to_owned()).spawn(body);
+        let reader = thread::Builder::new().name("baseline-reader".to_owned()).spawn(body);
         let mut made = Self {
             ring,
             slots: Vec::new(),
@@ -111,7 +111,7 @@ impl Connections {
                 self.close()?;
             }
             if self.reader.is_none() || self.clock.now_ns() > until_ns {
-                return Err(Error::Kernel("the reader of the floor does not read".to_owned()));
+                return Err(Error::Kernel("the reader of the baseline does not read".to_owned()));
             }
             self.clock.sleep_until(self.clock.now_ns() + ns(SENDER_LOOK));
         }
@@ -132,7 +132,7 @@ impl Connections {
     pub(super) fn close(&mut self) -> Result<(), Error> {
         self.shared.stop.store(true, Relaxed);
         let Some(reader) = self.reader.take() else { return Ok(()) };
-        reader.join().map_err(|_| Error::Kernel("the floor's reader panicked".to_owned()))?
+        reader.join().map_err(|_| Error::Kernel("the baseline's reader panicked".to_owned()))?
     }
 }
 
@@ -171,7 +171,7 @@ fn read(
     let mut ring = make_ring(count)?;
     let mut slots = Vec::new();
     let mut completions = Vec::new();
-    let fails = |what: String| Error::Kernel(format!("the reader of the floor: {what}"));
+    let fails = |what: String| Error::Kernel(format!("the reader of the baseline: {what}"));
     while !shared.stop.load(Relaxed) {
         while let Ok(socket) = inbox.try_recv() {
             let slot = ring.install(socket.into()).map_err(|(_, error)| fails(error.to_string()))?;

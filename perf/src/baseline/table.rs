@@ -1,15 +1,15 @@
-//! The floor for people.
+//! The baseline for people.
 
 use std::fmt::{self, Write};
 
-use super::{Figure, Floor, SendPrice};
+use super::{Baseline, Figure, SendPrice};
 use crate::{
     figures::{grouped, time, whole, written},
     report::table::{row, times_us},
 };
 
-impl Floor {
-    /// The floor as a table.
+impl Baseline {
+    /// The baseline as a table.
     #[must_use]
     pub fn table(&self) -> String {
         written(|out| self.write_table(out))
@@ -19,7 +19,7 @@ impl Floor {
         let plan = &self.plan;
         row(
             out,
-            "floor",
+            "baseline",
             format_args!(
                 "{} connections, frames of {} B, core {}, reader on core {} each ms; {} x {} ms each, median (lowest to highest)",
                 grouped(u64::from(plan.connections)),

@@ -1,7 +1,7 @@
 use super::*;
 
-/// A floor with these prices of a send, ns.
-pub(crate) fn floor(ns_per_send: [f64; 4]) -> Floor {
+/// A baseline with these prices of a send, ns.
+pub(crate) fn baseline(ns_per_send: [f64; 4]) -> Baseline {
     let price = |messages: u32, ns: f64| {
         let step =
             |cpu: f64| sends::Step { cpu_ns: crate::figures::whole(cpu * 1_000.0), sends: 1_000, short: 0 };
@@ -11,9 +11,9 @@ pub(crate) fn floor(ns_per_send: [f64; 4]) -> Floor {
     (1..=100).for_each(|us| latency.record(us * 1_000));
     let machine =
         Machine { cpu: "a CPU".to_owned(), cores: 2, kernel: "6.18".to_owned(), memory_bytes: 8 << 30 };
-    Floor {
+    Baseline {
         version: "1".to_owned(),
-        command: "uringcast bench floor".to_owned(),
+        command: "uringcast bench baseline".to_owned(),
         machine,
         steal_percent: 0.5,
         busy_percent: 90.0,
@@ -60,18 +60,18 @@ fn prices_are_cpu_time_by_sends_and_by_messages() {
 
 #[test]
 fn between_two_prices_of_a_send_lies_a_straight_line() {
-    let floor = floor([8_000.0, 8_030.0, 8_150.0, 9_110.0]);
+    let baseline = baseline([8_000.0, 8_030.0, 8_150.0, 9_110.0]);
     for (messages, per_send) in
         [(1.0, 8_000.0), (2.5, 8_015.0), (4.0, 8_030.0), (10.0, 8_090.0), (64.0, 9_110.0), (128.0, 10_390.0)]
     {
-        let found = floor.ns_per_delivery(messages);
+        let found = baseline.ns_per_delivery(messages);
         assert!((found - per_send / messages).abs() < 0.01, "{messages}: {found}");
     }
     // No send carries less than a message.
-    assert_eq!(floor.ns_per_delivery(0.2), floor.ns_per_delivery(1.0));
-    let one = Floor { ring: floor.ring[..1].to_vec(), ..floor.clone() };
+    assert_eq!(baseline.ns_per_delivery(0.2), baseline.ns_per_delivery(1.0));
+    let one = Baseline { ring: baseline.ring[..1].to_vec(), ..baseline.clone() };
     assert_eq!(one.ns_per_delivery(4.0), 2_000.0);
-    assert_eq!(Floor { ring: Vec::new(), ..floor }.ns_per_delivery(4.0), 0.0);
+    assert_eq!(Baseline { ring: Vec::new(), ..baseline }.ns_per_delivery(4.0), 0.0);
 }
 
 #[test]
@@ -112,14 +112,14 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn doubtful_figures_are_said_to_be() {
-    let mut floor = floor([8_000.0, 8_030.0, 8_150.0, 9_110.0]);
-    floor.warn();
-    assert_eq!(floor.warnings, [""; 0]);
-    floor.ring[3].short = 900;
-    floor.ring[2].ns_per_send.max *= 2.0;
-    (floor.steal_percent, floor.plan.other_core) = (7.0, Some(0));
-    floor.warn();
-    let text = floor.table();
+    let mut baseline = baseline([8_000.0, 8_030.0, 8_150.0, 9_110.0]);
+    baseline.warn();
+    assert_eq!(baseline.warnings, [""; 0]);
+    baseline.ring[3].short = 900;
+    baseline.ring[2].ns_per_send.max *= 2.0;
+    (baseline.steal_percent, baseline.plan.other_core) = (7.0, Some(0));
+    baseline.warn();
+    let text = baseline.table();
     for part in ["900 of", "7.0 %", "differ by up to 2.4 times", "share one core"] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
@@ -128,28 +128,32 @@ fn doubtful_figures_are_said_to_be() {
 #[test]
 fn a_small_floor_is_measured() {
     let plan = Plan { connections: 20, step: Duration::from_millis(30), repeats: 2, ..Plan::default() };
-    let floor = measure(&plan).unwrap();
-    assert_eq!(floor.ring.iter().map(|price| price.messages).collect::<Vec<_>>(), MESSAGES);
-    for price in floor.ring.iter().chain([&floor.bare]) {
+    let baseline = measure(&plan).unwrap();
+    assert_eq!(baseline.ring.iter().map(|price| price.messages).collect::<Vec<_>>(), MESSAGES);
+    for price in baseline.ring.iter().chain([&baseline.bare]) {
         // The bounds are wide: this machine may be anything but quiet.
         assert!(price.ns_per_send.median > 300.0 && price.ns_per_send.median < 1e7, "{price:?}");
         assert!(price.ns_per_send.min <= price.ns_per_send.median && price.sends >= 40, "{price:?}");
         assert_eq!(price.short, 0, "the reader is waited for");
     }
     assert!(
-        floor.ns_per_delivery(64.0) < floor.ns_per_delivery(1.0),
+        baseline.ns_per_delivery(64.0) < baseline.ns_per_delivery(1.0),
         "messages that share a send are cheaper"
     );
     assert!(
-        floor.accept.connections > 10 && floor.accept.ns_per_connection.median > 500.0,
+        baseline.accept.connections > 10 && baseline.accept.ns_per_connection.median > 500.0,
         "{:?}",
-        floor.accept
+        baseline.accept
     );
-    assert!(floor.wake.latency.count > 2 && floor.wake.latency.max_ms > 0.0005, "{:?}", floor.wake);
-    assert!(floor.wake.sleeper_ns.median > 100.0 && floor.wake.waker_ns.median > 50.0, "{:?}", floor.wake);
-    let back: Floor = serde_json::from_str(&floor.json()).unwrap();
-    assert_eq!(back, floor);
-    let table = floor.table();
+    assert!(baseline.wake.latency.count > 2 && baseline.wake.latency.max_ms > 0.0005, "{:?}", baseline.wake);
+    assert!(
+        baseline.wake.sleeper_ns.median > 100.0 && baseline.wake.waker_ns.median > 50.0,
+        "{:?}",
+        baseline.wake
+    );
+    let back: Baseline = serde_json::from_str(&baseline.json()).unwrap();
+    assert_eq!(back, baseline);
+    let table = baseline.table();
     for part in ["send(2)", "64 messages a send", "a connection", "asleep to running", "machine"] {
         assert!(table.contains(part), "no {part:?} in\n{table}");
     }

@@ -56,7 +56,7 @@ pub(super) fn run(length: Duration, other_core: usize, clock: Clock) -> Result<S
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let connector = thread::Builder::new()
-        .name("floor-connect".to_owned())
+        .name("baseline-conn".to_owned())
         .spawn(move || pin(other_core).and_then(|()| connect(&address, &flag).map_err(fails)))
         .map_err(fails)?;
     let accepted = accept(&listener, length, clock);

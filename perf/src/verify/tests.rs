@@ -5,11 +5,11 @@ use super::*;
 const MARK_NS: u64 = 1_000;
 
 /// Two clients that both hold channels `key-0` and `broadcast`.
-fn checker(origin: Origin) -> Checker {
+fn verifier(origin: Origin) -> Verifier {
     let names = ["key-0".to_owned(), "broadcast".to_owned()];
-    let mut checker = Checker::new(Spread::new(1, 1, true), 0..2, origin, &names, Some(&names));
-    checker.begin(MARK_NS);
-    checker
+    let mut verifier = Verifier::new(Spread::new(1, 1, true), 0..2, origin, &names, Some(&names));
+    verifier.begin(MARK_NS);
+    verifier
 }
 
 fn value(key: &str, seq: u64, t_ns: u64) -> Vec<u8> {
@@ -18,9 +18,9 @@ fn value(key: &str, seq: u64, t_ns: u64) -> Vec<u8> {
     value
 }
 
-fn give(checker: &mut Checker, connection: u32, numbers: impl IntoIterator<Item = u64>) {
+fn give(verifier: &mut Verifier, connection: u32, numbers: impl IntoIterator<Item = u64>) {
     for seq in numbers {
-        checker.message(connection, "key-0", Some(&value("key-0", seq, MARK_NS + seq)));
+        verifier.message(connection, "key-0", Some(&value("key-0", seq, MARK_NS + seq)));
     }
 }
 
@@ -28,18 +28,18 @@ fn ends(next: u64) -> [Option<Seen>; 2] {
     [Some(Seen { first: 0, next }), None]
 }
 
-fn settled(mut checker: Checker, next: u64) -> Counts {
-    checker.settle(&ends(next), |connection| connection == 0);
-    checker.counts
+fn settled(mut verifier: Verifier, next: u64) -> Counts {
+    verifier.settle(&ends(next), |connection| connection == 0);
+    verifier.counts
 }
 
 #[test]
 fn all_once_and_in_order_is_fresh_and_nothing_else() {
     for origin in [Origin::Ours, Origin::Others] {
-        let mut checker = checker(origin);
-        give(&mut checker, 0, 0..10);
-        assert_eq!(checker.outstanding(&ends(10), |connection| connection == 0), 0);
-        assert_eq!(settled(checker, 10), Counts { fresh: 10, ..Counts::default() });
+        let mut verifier = verifier(origin);
+        give(&mut verifier, 0, 0..10);
+        assert_eq!(verifier.outstanding(&ends(10), |connection| connection == 0), 0);
+        assert_eq!(settled(verifier, 10), Counts { fresh: 10, ..Counts::default() });
     }
 }
 
@@ -57,21 +57,21 @@ fn each_fault_is_counted_as_what_it_is() {
         (vec![0, 1, 2, 4, 3], Counts { fresh: 5, disordered: 1, ..Counts::default() }),
         (vec![0, 4, 2, 2], Counts { fresh: 3, lost: 2, disordered: 1, duplicated: 1, ..Counts::default() }),
     ] {
-        let mut checker = checker(Origin::Ours);
-        give(&mut checker, 0, numbers.iter().copied());
-        assert_eq!(settled(checker, 5), expected, "{numbers:?}");
+        let mut verifier = verifier(Origin::Ours);
+        give(&mut verifier, 0, numbers.iter().copied());
+        assert_eq!(settled(verifier, 5), expected, "{numbers:?}");
     }
 }
 
 #[test]
 fn of_others_load_all_subscriptions_must_begin_alike() {
     let both = |first: &[u64], second: &[u64]| {
-        let mut checker = checker(Origin::Others);
-        give(&mut checker, 0, first.iter().copied());
-        give(&mut checker, 1, second.iter().copied());
-        let seen = checker.seen().to_vec();
-        checker.settle(&seen, |_| true);
-        (seen[0], checker.counts)
+        let mut verifier = verifier(Origin::Others);
+        give(&mut verifier, 0, first.iter().copied());
+        give(&mut verifier, 1, second.iter().copied());
+        let seen = verifier.seen().to_vec();
+        verifier.settle(&seen, |_| true);
+        (seen[0], verifier.counts)
     };
     let whole = Counts { fresh: 6, ..Counts::default() };
     assert_eq!(both(&[7, 8, 9], &[7, 8, 9]), (Some(Seen { first: 7, next: 10 }), whole));
@@ -87,32 +87,32 @@ fn of_others_load_all_subscriptions_must_begin_alike() {
 
 #[test]
 fn what_others_sent_before_the_mark_may_be_missed_but_not_in_between() {
-    let mut checker = checker(Origin::Others);
+    let mut verifier = verifier(Origin::Others);
     for (connection, numbers) in [(0, 3..9_u64), (1, 6..9)] {
         for seq in numbers {
             let t_ns = if seq < 7 { 10 } else { MARK_NS };
-            checker.message(connection, "key-0", Some(&value("key-0", seq, t_ns)));
+            verifier.message(connection, "key-0", Some(&value("key-0", seq, t_ns)));
         }
     }
-    let seen = checker.seen().to_vec();
+    let seen = verifier.seen().to_vec();
     assert_eq!(seen[0], Some(Seen { first: 7, next: 9 }));
-    checker.settle(&seen, |_| true);
-    assert_eq!(checker.counts, Counts { fresh: 9, ..Counts::default() });
-    give(&mut checker, 0, [10]);
-    assert_eq!(checker.counts.lost, 1);
+    verifier.settle(&seen, |_| true);
+    assert_eq!(verifier.counts, Counts { fresh: 9, ..Counts::default() });
+    give(&mut verifier, 0, [10]);
+    assert_eq!(verifier.counts.lost, 1);
 }
 
 #[test]
 fn an_older_run_is_stale_and_no_part_of_ours() {
-    let mut checker = checker(Origin::Ours);
-    assert_eq!(checker.message(0, "key-0", Some(&value("key-0", 900, MARK_NS - 1))), None);
-    give(&mut checker, 0, 0..2);
-    assert_eq!(settled(checker, 2), Counts { fresh: 2, stale: 1, ..Counts::default() });
+    let mut verifier = verifier(Origin::Ours);
+    assert_eq!(verifier.message(0, "key-0", Some(&value("key-0", 900, MARK_NS - 1))), None);
+    give(&mut verifier, 0, 0..2);
+    assert_eq!(settled(verifier, 2), Counts { fresh: 2, stale: 1, ..Counts::default() });
 }
 
 #[test]
 fn what_is_not_held_or_not_whole_is_named() {
-    let mut checker = checker(Origin::Ours);
+    let mut verifier = verifier(Origin::Ours);
     let good = value("key-0", 0, MARK_NS);
     for (channel, data) in [
         ("key-1", Some(&good[..])),
@@ -120,19 +120,19 @@ fn what_is_not_held_or_not_whole_is_named() {
         ("key-0", Some(b"{\"price\":1}")),
         ("key-0", None),
     ] {
-        assert_eq!(checker.message(0, channel, data), None);
+        assert_eq!(verifier.message(0, channel, data), None);
     }
-    let mut torn = good.clone();
-    let last = torn.len() - 3;
-    torn[last] = b'!';
-    let arrival = checker.message(0, "key-0", Some(&torn));
+    let mut damaged = good.clone();
+    let last = damaged.len() - 3;
+    damaged[last] = b'!';
+    let arrival = verifier.message(0, "key-0", Some(&damaged));
     assert_eq!(arrival, Some(Arrival { t_ns: MARK_NS, broadcast: false }));
-    let broadcast = checker.message(1, "broadcast", Some(&value("broadcast", 0, MARK_NS + 5)));
+    let broadcast = verifier.message(1, "broadcast", Some(&value("broadcast", 0, MARK_NS + 5)));
     assert_eq!(broadcast, Some(Arrival { t_ns: MARK_NS + 5, broadcast: true }));
-    checker.gap();
+    verifier.gap();
     let expected =
         Counts { fresh: 2, foreign: 1, misrouted: 1, unstamped: 2, corrupt: 1, gaps: 1, ..Counts::default() };
-    assert_eq!(checker.counts, expected);
+    assert_eq!(verifier.counts, expected);
 }
 
 #[test]
@@ -140,13 +140,13 @@ fn a_channel_that_another_client_holds_is_foreign() {
     let names: Vec<String> = (0..4).map(|number| format!("key-{number}")).collect();
     let spread = Spread::new(4, 1, false);
     let held = spread.channels_of(6).next().unwrap();
-    let mut checker = Checker::new(spread, 5..7, Origin::Ours, &names, None);
-    checker.begin(0);
+    let mut verifier = Verifier::new(spread, 5..7, Origin::Ours, &names, None);
+    verifier.begin(0);
     for (channel, name) in (0..).zip(&names) {
-        checker.message(1, name, Some(&value(name, 0, 1)));
-        assert_eq!(checker.counts.fresh, u64::from(channel >= held));
+        verifier.message(1, name, Some(&value(name, 0, 1)));
+        assert_eq!(verifier.counts.fresh, u64::from(channel >= held));
     }
-    assert_eq!(checker.counts.foreign, 3);
+    assert_eq!(verifier.counts.foreign, 3);
 }
 
 proptest! {
@@ -154,9 +154,9 @@ proptest! {
     /// or repeated.
     #[test]
     fn counts_add_up(numbers in prop::collection::vec(0..30_u64, 0..60)) {
-        let mut checker = checker(Origin::Ours);
-        give(&mut checker, 0, numbers.iter().copied());
-        let counts = settled(checker, 30);
+        let mut verifier = verifier(Origin::Ours);
+        give(&mut verifier, 0, numbers.iter().copied());
+        let counts = settled(verifier, 30);
         let (mut came, mut highest, mut late) = (std::collections::HashSet::new(), 0, 0);
         for number in &numbers {
             late += u64::from(came.insert(*number) && *number < highest);

@@ -61,7 +61,7 @@ pub(super) fn run(
     let stop = Arc::new(AtomicBool::new(false));
     let (waker, of_waker, flag) = (ring.waker(), Arc::clone(&stamp), Arc::clone(&stop));
     let other = thread::Builder::new()
-        .name("floor-waker".to_owned())
+        .name("baseline-waker".to_owned())
         .spawn(move || pin(other_core).map(|()| wake(&waker, &of_waker, &flag, clock)))
         .map_err(|error| fails(error.to_string()))?;
     let mut step = Step::default();

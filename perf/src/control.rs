@@ -1,13 +1,14 @@
-//! What client threads and the run tell each other, between threads and, as lines of JSON, between processes.
+//! Control messages: what client threads and the run tell each other, between threads and, as lines of JSON, between
+//! processes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Counts, Seen},
     histogram::Times,
     series::{Ramp, Recorder},
+    verify::{Counts, Seen},
 };
 
 /// From the run to every client thread. Times are ns since 1970.

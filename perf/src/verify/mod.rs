@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{payload, spread::Spread};
 
-/// What was seen, over all connections of a checker.
+/// What was seen, over all connections of a verifier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Messages of the run, each once.
@@ -34,7 +34,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Takes in those of another checker.
+    /// Takes in those of another verifier.
     pub fn add(&mut self, other: &Self) {
         let Self { fresh, lost, duplicated, disordered, foreign, misrouted, corrupt, unstamped, stale, gaps } =
             other;
@@ -82,7 +82,7 @@ pub enum Origin {
 /// Checks the messages of a range of clients. A word or two a subscription; nothing is allocated while all is
 /// well.
 #[derive(Debug)]
-pub struct Checker {
+pub struct Verifier {
     spread: Spread,
     clients: Range<u32>,
     origin: Origin,
@@ -101,7 +101,7 @@ pub struct Checker {
 
 const UNSEEN: u64 = u64::MAX;
 
-impl Checker {
+impl Verifier {
     /// For `clients`, who hold what `spread` says of the channels `names`. `keys` are those of their records,
     /// if known.
     #[must_use]
@@ -154,7 +154,7 @@ impl Checker {
         self.counts.gaps += 1;
     }
 
-    /// A message came to connection `connection` (of this checker's, from 0). `None`: nothing to measure.
+    /// A message came to connection `connection` (of this verifier's, from 0). `None`: nothing to measure.
     #[inline]
     pub fn message(&mut self, connection: u32, channel: &str, data: Option<&[u8]>) -> Option<Arrival> {
         let held = self.by_name.get(channel).and_then(|&channel| {
