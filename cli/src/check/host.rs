@@ -253,7 +253,7 @@ fn memory(config: &Config, facts: &Facts) -> Item {
             "memory",
             found,
             "many slow clients at once can use up the memory",
-            "a smaller --limit-large-frames, --limit-torn-bytes or --max-connections, or more memory",
+            "a smaller --limit-large-frames, --limit-partial-frames or --max-connections, or more memory",
         );
     }
     Item::ok("memory", found)

@@ -182,12 +182,12 @@ pub(crate) struct LimitArgs {
     pub(super) record_value: usize,
 
     /// Answers and notices a client may leave unread before it is not read either
-    #[arg(long = "limit-own-bytes", value_name = "SIZE", default_value = "4KiB", value_parser = values::size)]
-    pub(super) own_bytes: usize,
+    #[arg(long = "limit-control-output", alias = "limit-own-bytes", value_name = "SIZE", default_value = "4KiB", value_parser = values::size)]
+    pub(super) control_output: usize,
 
     /// Rests of half-sent messages, each shard
-    #[arg(long = "limit-torn-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
-    pub(super) torn_bytes: usize,
+    #[arg(long = "limit-partial-frames", alias = "limit-torn-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
+    pub(super) partial_frames: usize,
 
     /// What clients sent and is not worked off, and answers they do not take, each shard
     #[arg(long = "limit-client-bytes", value_name = "SIZE", default_value = "24MiB", value_parser = values::size)]

@@ -22,6 +22,10 @@ use super::values::{RouteSpec, RouteTable};
 /// Variables of the predecessor and of custom, beside the `URINGCAST_` name, which goes first.
 const ALIASES: [(&str, &str); 3] =
     [("max-connections", "WS_MAX_CONNECTIONS"), ("brokers", "KAFKA_BROKERS"), ("log-level", "LOG_LEVEL")];
+/// Former names of flags, and what they are called by now. Flags (an alias in `args`), variables and files may still use
+/// them; help does not show them.
+const RENAMED: [(&str, &str); 2] =
+    [("limit-own-bytes", "limit-control-output"), ("limit-torn-bytes", "limit-partial-frames")];
 /// Tables of the file, and what the names in them begin with as flags.
 const TABLES: [(&str, &str); 2] = [("limits", "limit-"), ("slab", "slab-")];
 /// The commands that take settings from the environment and a file too; all have the flags of the first.
@@ -145,9 +149,17 @@ fn tell_variables(arg: clap::Arg) -> clap::Arg {
 
 /// The variables of a flag, the strongest first.
 fn variables(flag: &str) -> impl Iterator<Item = String> {
-    let own = format!("URINGCAST_{}", flag.replace('-', "_").to_ascii_uppercase());
     let alias = ALIASES.iter().find(|(of, _)| *of == flag).map(|(_, name)| (*name).to_owned());
-    std::iter::once(own).chain(alias)
+    std::iter::once(variable_of(flag)).chain(alias)
+}
+
+/// The variable of a flag's former name, which goes last.
+fn former_variable(flag: &str) -> Option<String> {
+    RENAMED.iter().find(|(_, name)| *name == flag).map(|(former, _)| variable_of(former))
+}
+
+fn variable_of(flag: &str) -> String {
+    format!("URINGCAST_{}", flag.replace('-', "_").to_ascii_uppercase())
 }
 
 /// The flags that can be set in other layers, with what clap calls them.
@@ -165,7 +177,7 @@ fn from_variables(
 ) -> Result<Vec<Setting>, Failure> {
     let mut settings = Vec::new();
     for flag in flags.keys() {
-        let found = variables(flag).find_map(|name| {
+        let found = variables(flag).chain(former_variable(flag)).find_map(|name| {
             let value = variable(&name).filter(|value| !value.is_empty())?;
             Some((name, value))
         });
@@ -197,7 +209,7 @@ fn read_file(path: &Path, flags: &Flags) -> Result<(Vec<Setting>, Vec<RouteSpec>
         match (value, prefix) {
             (toml::Value::Table(table), Some(prefix)) => {
                 for (inner, value) in table {
-                    let flag = format!("{prefix}{}", inner.replace('_', "-"));
+                    let flag = present_name(format!("{prefix}{}", inner.replace('_', "-")));
                     settings.push(setting(path, flags, flag, format!("{key}.{inner}"), value)?);
                 }
             }
@@ -217,7 +229,12 @@ fn read_file(path: &Path, flags: &Flags) -> Result<(Vec<Setting>, Vec<RouteSpec>
             }
             // A file does not name another.
             (_, _) if name == "config" => return Err(fail(format!("unknown key {key}"))),
-            (value, _) => settings.push(setting(path, flags, name, key, value)?),
+            (value, _) => settings.push(setting(path, flags, present_name(name), key, value)?),
+        }
+    }
+    for (former, name) in RENAMED {
+        if settings.iter().filter(|setting| setting.flag == name).count() > 1 {
+            return Err(fail(format!("{former} is the former name of {name}: set one of them")));
         }
     }
     Ok((settings, routes))
@@ -240,6 +257,12 @@ fn setting(
     };
     let values = values.ok_or_else(|| fail(format!("key {key}: expected a value, not a table")))?;
     Ok(Setting { flag, values, origin: file(path, &key) })
+}
+
+/// The name of the flag by now.
+fn present_name(flag: String) -> String {
+    let renamed = RENAMED.iter().find(|(former, _)| *former == flag);
+    renamed.map_or(flag, |(_, name)| (*name).to_owned())
 }
 
 fn file(path: &Path, key: &str) -> Origin {

@@ -256,3 +256,27 @@ fn the_predecessors_topics_are_a_valid_file() {
     let trades = &args.file_routes[0];
     assert!(trades.template.could_make(&trades.topic, "BTC.trade"));
 }
+
+#[test]
+fn former_names_of_flags_are_accepted_in_every_layer_and_not_shown() {
+    for (former, name) in RENAMED {
+        let value = |args: &Args| match name {
+            "limit-control-output" => args.limits.control_output,
+            "limit-partial-frames" => args.limits.partial_frames,
+            _ => panic!("{name} is not tested"),
+        };
+        let [flag, present] = [former, name].map(|flag| format!("--{flag}"));
+        let key = |flag: &str, value: u32| format!("{} = {value}\n", flag.strip_prefix("limit-").unwrap());
+        let variable = variable_of(former);
+        assert_eq!(value(&Case { typed: &[&flag, "7"], ..Case::default() }.args()), 7);
+        assert_eq!(value(&Case { variables: &[(&variable, "8")], ..Case::default() }.args()), 8);
+        let file = format!("[limits]\n{}", key(former, 9));
+        assert_eq!(value(&Case { file: Some(&file), ..Case::default() }.args()), 9);
+        let typed = Case { typed: &[&present, "6"], variables: &[(&variable, "8")], file: Some(&file) };
+        assert_eq!(value(&typed.args()), 6, "layers stay in their order");
+        let both = format!("{file}{}", key(name, 10));
+        assert!(Case { file: Some(&both), ..Case::default() }.refusal().contains(former));
+        let help = Case { typed: &["--help"], ..Case::default() }.refusal();
+        assert!(help.contains(&present) && !help.contains(&flag) && !help.contains(&variable), "{help}");
+    }
+}
