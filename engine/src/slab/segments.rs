@@ -1,9 +1,9 @@
 //! The arithmetic of reclaiming: what may be overwritten, and when to ask for more.
 //!
 //! The log is reclaimed by segments. A segment ends when an eighth of anything the log can run out of is used, so the
-//! neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When segment *n* opens, *n*
-//! - 8 must have been given back by all readers; that was asked for when *n* - 1 opened, one segment before. So between
-//! six and seven segments of the log can always be read.
+//! neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When segment *n* opens, all
+//! readers must have given back *n* - 8; that was asked for when *n* - 1 opened, one segment before. So between six and
+//! seven segments of the log can always be read.
 //!
 //! Why nothing is overwritten that a reader may touch: all readers have acknowledged the begin of *n* - 7 (or more)
 //! while *n* is filled, and from there to the end of *n* are eight segments at most.
