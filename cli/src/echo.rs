@@ -13,57 +13,57 @@ use crate::serve::{
 /// Arguments of `uringcast echo`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Send WebSocket clients their own text and binary messages back, on any path, without Kafka: for \
-        conformance suites and raw comparison with other servers. Connections, frames, limits, keep-alive and drain are \
-        those of serve; there are no request limits. A client that sends a message and does not read it is not read \
-        either until it has taken what it was sent, so it holds at most two messages of --max-message."
+    long_about = "Echo text and binary messages back to WebSocket clients, on any path, without Kafka: for conformance \
+        suites and raw comparison with other servers. Connections, frames, limits, keep-alive and drain work as in serve; \
+        there are no request limits. Reading from a client pauses until it has taken the previous message, so it holds at \
+        most two messages of --max-message."
 )]
 pub(crate) struct Args {
-    /// Listener for WebSocket clients; ":PORT" is all addresses
+    /// WebSocket listener; ":PORT" listens on all addresses
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = values::address)]
     lb_addr: Address,
 
-    /// Listener of /health and /metrics; "none" leaves it out
+    /// Admin listener for /health and /metrics; "none" disables it
     #[arg(long, value_name = "ADDR", default_value = "none", value_parser = values::address_or_none)]
     admin_addr: Address,
 
-    /// Largest frame and message of a client
+    /// Maximum size of a frame or message sent by a client
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = values::size)]
     max_message: usize,
 
-    /// Connections, all shards together; more are refused with 503
+    /// Maximum connections of all shards; more are refused with 503
     #[arg(long, value_name = "N", default_value = "12000", value_parser = values::count)]
     max_connections: usize,
 
-    /// Shards: threads with a ring and a part of the connections each [default: one a usable core]
+    /// Number of shards: threads that each serve a part of the connections [default: one per usable core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
 
-    /// Cores the shards are pinned to, in turn: a list such as 0,2-3; none; or auto: a core each where there are enough
+    /// Cores to pin the shards to, in turn: a list such as 0,2-3; none; or auto (one core each if there are enough)
     #[arg(long, value_name = "LIST", default_value = "auto", value_parser = values::cores)]
     cores: Cores,
 
-    /// Time between two pings
+    /// Ping interval
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = values::time)]
     ping_interval: Duration,
 
-    /// Time that a silent peer then has
+    /// Time to wait for a response before closing
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time)]
     ping_grace: Duration,
 
-    /// A socket that takes nothing for this long is closed
+    /// Close a connection that accepts no data for this long
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::time)]
     blocked_timeout: Duration,
 
-    /// From SIGTERM or SIGINT to the exit at the latest; a second signal exits at once
+    /// Maximum time from SIGTERM or SIGINT to exit; a second signal exits immediately
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::time)]
     drain_timeout: Duration,
 
-    /// error, warn, info, debug, trace, or directives such as info,engine::shard=debug
+    /// Log level: error, warn, info, debug, trace, or directives such as info,engine::shard=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = values::log_level)]
     log_level: String,
 
-    /// How log lines look, on stderr
+    /// Log format, on stderr
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: serve::LogFormat,
 }

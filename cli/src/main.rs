@@ -23,17 +23,17 @@ mod testing;
 enum Command {
     /// Serve Kafka topics to WebSocket clients.
     Serve(Box<serve::Args>),
-    /// Tell what this host and the brokers lack for the settings of serve.
+    /// Check host and brokers against the settings of serve.
     Check(Box<check::Args>),
-    /// Tell what becomes of a topic's records with a key, or why one did not arrive.
+    /// Diagnose why a record was not delivered.
     Explain(Box<explain::Args>),
-    /// Load a server with clients and messages, and check every message.
+    /// Load-test a server and verify every message.
     Bench(Box<bench::Args>),
-    /// Send records to Kafka: lines of standard input, a checkable load, or a market.
+    /// Produce records to Kafka: lines from stdin, a verifiable load, or a synthetic market.
     Produce(Box<produce::Args>),
-    /// Show everything live: broker, data, server and a page, in one process.
+    /// Run a live demo in one process: broker, data, server and web page.
     Demo(demo::Args),
-    /// Send clients their own messages back, for conformance suites.
+    /// Echo messages back to clients, for conformance suites.
     Echo(Box<echo::Args>),
 }
 

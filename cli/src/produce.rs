@@ -32,13 +32,13 @@ const ADMIN_MAX: Duration = Duration::from_secs(15);
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const AFTER_HELP: &str = "\
-Without --rate or --market, lines of standard input are sent: KEY<TAB>VALUE, or a value alone without a key; KEY<TAB> \
-alone is a tombstone.
+Without --rate or --market, lines of standard input are sent: KEY<TAB>VALUE, or just a value for a record without a \
+key; KEY<TAB> with no value is a tombstone.
 
-With --rate, values carry what uringcast bench --listen-only checks, on the keys key-0 .. key-(N-1).
+With --rate, values can be verified by uringcast bench --listen-only; keys are key-0 .. key-(N-1).
 
-With --market, made-up prices, trades and scores go to the topics prices, trades and scores (with --prefix before the \
-name); routes for them: prices={key}.price trades={key}.trade scores={key}.score
+With --market, synthetic prices, trades and scores go to the topics prices, trades and scores (prefixed by --prefix); \
+routes for them: prices={key}.price trades={key}.trade scores={key}.score
 
 Examples:
   echo 'BTC<TAB>{\"price\":1}' | uringcast produce --topic trades
@@ -48,55 +48,55 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Brokers to produce to
+    /// Bootstrap brokers
     #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BROKERS", default_value = "localhost:9092", value_parser = values::brokers)]
     brokers: String,
 
-    /// Topic of lines and of --rate
+    /// Topic for lines and for --rate
     #[arg(long, value_name = "TOPIC", default_value = "bench")]
     topic: String,
 
-    /// Create the topics, with so many partitions, where they do not exist
+    /// Create missing topics with this many partitions
     #[arg(long, value_name = "PARTITIONS")]
     create: Option<u32>,
 
-    /// Records a second over all keys; [default with --market: 100]
+    /// Records per second over all keys; [default with --market: 100]
     #[arg(long, value_name = "R")]
     rate: Option<Rate>,
 
-    /// Records a second with the key "broadcast" beside them
+    /// Additional records per second with the key "broadcast"
     #[arg(long, value_name = "R", default_value = "0", requires = "rate")]
     broadcast_rate: Rate,
 
-    /// Keys; [default with --market: 300]
+    /// Number of keys; [default with --market: 300]
     #[arg(long, value_name = "N")]
     keys: Option<u32>,
 
-    /// Bytes of a value
+    /// Size of a value in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
 
-    /// How long; without it until interrupted
+    /// Duration [default: until interrupted]
     #[arg(long, value_name = "TIME", value_parser = time)]
     duration: Option<Duration>,
 
-    /// A synthetic market
+    /// Produce a synthetic market
     #[arg(long)]
     market: bool,
 
-    /// What stands before the names of the market's topics
+    /// Prefix of the market's topic names
     #[arg(long, value_name = "TEXT", default_value = "", requires = "market")]
     prefix: String,
 
-    /// Seed of the market
+    /// Random seed of the market
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// How long a batch waits for company
+    /// Producer linger time
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time)]
     linger: Duration,
 
-    /// Any librdkafka property; VALUE may be @file:PATH or @env:NAME, for secrets; repeatable
+    /// Set a librdkafka property; for secrets, VALUE may be @file:PATH or @env:NAME; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::property)]
     kafka: Vec<Property>,
 }

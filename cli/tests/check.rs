@@ -61,7 +61,7 @@ fn nothing_stops_a_server_whose_brokers_and_topics_are_there() {
     assert_eq!(findings(&found, "stop"), [""; 0], "{found:#}");
     assert_eq!((code, &found["ok"]), (0, &Value::Bool(true)));
     let seen = found.to_string();
-    for fact in ["Linux ", "rings can be made", "trades: 2 partitions"] {
+    for fact in ["Linux ", "rings can be created", "trades: 2 partitions"] {
         assert!(seen.contains(fact), "{fact}: {found:#}");
     }
 }
@@ -71,7 +71,7 @@ fn a_topic_that_is_not_there_stops() {
     let cluster = mock();
     let (code, found) = report(&mut check(&["--brokers", &cluster.bootstrap(), "--route", "trade={key}"]));
     assert_eq!((code, findings(&found, "stop")), (1, vec!["topic"]), "{found:#}");
-    assert!(found.to_string().contains("trade: the cluster has no such topic"), "{found:#}");
+    assert!(found.to_string().contains("trade: the topic does not exist"), "{found:#}");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_taken_port_and_a_low_limit_stop() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, found) = report(&mut check(&["--brokers", &cluster.bootstrap(), "--admin-addr", &address]));
     assert_eq!((code, findings(&found, "stop")), (1, vec!["port"]), "{found:#}");
-    assert!(found.to_string().contains(&format!("{address} (--admin-addr) is taken")), "{found:#}");
+    assert!(found.to_string().contains(&format!("{address} (--admin-addr) is in use")), "{found:#}");
 
     // 50 connections and 256 spare slots.
     let mut limited = Command::new("sh");
@@ -147,7 +147,7 @@ fn a_person_reads_what_it_means_and_the_line_that_sets_it() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     for words in
-        ["STOP  brokers", "means: no record is read", "set:   --brokers", "to mend before it can serve"]
+        ["STOP  brokers", "means: no record is read", "set:   --brokers", "to fix before serve can start"]
     {
         assert!(text.contains(words), "{words}: {text}");
     }

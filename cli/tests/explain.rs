@@ -105,7 +105,7 @@ fn a_record_that_arrives_is_followed_all_the_way() {
     let cluster = mock();
     let server = ready(&cluster, &["--route", "trades={key}.trade"]);
     let answer = reasons(&server, &["trades", "BTC"], &["nobody_subscribes"]);
-    assert!(answer.to_string().contains("nobody is subscribed to BTC.trade"), "{answer:#}");
+    assert!(answer.to_string().contains("no client is subscribed to BTC.trade"), "{answer:#}");
     let mut clients: Vec<_> = (0..3).map(|_| subscriber(server.public, "BTC.trade")).collect();
     let answer = reasons(&server, &["trades", "BTC"], &[]);
     assert_eq!(answer["channels"][0]["newest"], Value::Null, "{answer:#}");
@@ -144,7 +144,7 @@ fn a_record_that_arrives_is_followed_all_the_way() {
         "of 3 is read: from offset 0, next 1, ",
         "BTC.trade: 3 subscribers (shard 0: ",
         &format!("newest     BTC.trade: {} of trades", message["pos"].as_str().unwrap()),
-        "No reason was found",
+        "No reason found",
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }
@@ -209,18 +209,19 @@ fn keys_really_read_are_shown_for_a_key_that_nobody_produced() {
         ": an integer of 4 bytes: 200\n",
         ": Avro or another of a schema registry, schema id 42\n",
         "\nkey read   \\x1b[2J, partition ",
-        "\nREASON     key_in_other_form: records come with the key in another form",
-        "\ncounted    bad_key 4, not_json 1 (this topic, since the start)\n",
+        "\nREASON     key_in_other_form: records have the key in another form",
+        "\ncounted    bad_key 4, not_json 1 (this topic, since startup)\n",
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!text.contains('\u{1b}'), "{text:?}");
     // The first of each reason is in the log.
-    let line = server.wait_for("a record reaches nobody; more of its topic are only counted");
+    let line = server.wait_for("record maps to no channel; further ones of this topic are only counted");
     // Which one is first depends on partitions.
     let text = line["text"].as_str().unwrap();
     assert!(line["reason"] == "bad_key" && text.contains("; it looks like "), "{line}");
-    let line = server.wait_for("a value is not as its route promises; more of its topic are only counted");
+    let line = server
+        .wait_for("value does not match its route's payload; further ones of this topic are only counted");
     let words = "not JSON: key must be a string at line 1 column 8; it is sent as a string";
     assert!(line["topic"] == "trades" && line["partition"].is_u64() && line["offset"].is_u64(), "{line}");
     assert_eq!((&line["reason"], &line["text"]), (&"not_json".into(), &words.into()), "{line}");
@@ -260,7 +261,7 @@ fn a_topic_that_was_stopped_is_told() {
     reasons(&server, &["trades", "BTC"], &[]);
     produce(&cluster, &"x".repeat(2_000));
     let answer = reasons_soon(&server, &["trades", "BTC"], &["topic_stopped", "partition_ended"]);
-    assert!(answer.to_string().contains("partition 0, 1, 2: it is read no more"), "{answer:#}");
+    assert!(answer.to_string().contains("partition 0, 1, 2: no longer read"), "{answer:#}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub enum Error {
     /// The operator's settings cannot work; the text names the setting.
     #[error("configuration: {0}")]
     Config(String),
-    /// The brokers refuse or do not answer in a way that waiting does not mend.
+    /// The brokers refuse, or do not answer in a way that retrying cannot fix.
     #[error("kafka: {0}")]
     Broker(String),
     /// The host lacks something; the text names it and what sets it.

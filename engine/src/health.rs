@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 pub enum Reason {
     /// No broker answers. They are asked again until one does.
     BrokersUnreachable,
-    /// The brokers refuse us: user, password, certificate or permission. Waiting alone does not mend it.
+    /// The brokers refuse us: user, password, certificate or permission. Retrying alone does not fix it.
     BrokersRefuse,
     /// A topic that a route names is not there. It is picked up when it is created.
     TopicUnknown(Arc<str>),
@@ -92,9 +92,9 @@ pub struct Health {
 /// The state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Clients are let in; the start positions are known.
+    /// Clients are accepted; the start positions are known.
     pub ready: bool,
-    /// The process is on its way out.
+    /// The process is shutting down.
     pub draining: bool,
     /// Why it is degraded, with what was heard about it; empty: it is not.
     pub reasons: Vec<(Reason, String)>,
@@ -123,7 +123,7 @@ impl Health {
         self.open.store(true, Ordering::Release);
     }
 
-    /// The process is on its way out.
+    /// The process is shutting down.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }

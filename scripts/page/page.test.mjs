@@ -111,7 +111,7 @@ test("the filter leaves only what was typed", async () => {
 test("a cut line comes back by itself", async () => {
   const page = await open();
   await until(page, () => window.uringcast().state === "live" && window.uringcast().total > 0);
-  await page.click("#cut");
+  await page.click("#disconnect");
   await until(page, () => window.uringcast().state === "lost");
   await until(page, () => window.uringcast().state === "live");
   const { total } = await seen(page);

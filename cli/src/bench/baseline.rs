@@ -1,4 +1,4 @@
-//! `uringcast bench baseline`: the kernel's own price on this machine.
+//! `uringcast bench baseline`: the kernel's own cost on this machine.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -7,15 +7,15 @@ use perf::baseline::{self, Plan};
 use super::{print, time, words, write};
 
 const AFTER_HELP: &str = "\
-A bare loop of send(2), batches of io_uring sends that carry 1, 4, 16 and 64 messages each, accept(2), and waking a ring \
-that sleeps: what a server would pay that did nothing else. Each is measured several times, in turn, because machines \
-change their mind; the figures are medians, with the lowest and the highest.
+Measures a plain loop of send(2), batches of io_uring sends with 1, 4, 16 and 64 messages each, accept(2), and waking a \
+sleeping ring: the cost to a server that does nothing else. Each is measured several times, in turn, because machines vary \
+over time; the figures are medians, with minimum and maximum.
 
-The sender stands on --core, the reader on the other core and looks once a millisecond: a reader that sleeps in the \
+The sender runs on --core, the reader on the other core, where it polls once a millisecond: a reader that sleeps in the \
 kernel would be woken by nearly every send, at the sender's cost. Compare with bench --poll-ms 1; bench --with-baseline \
 measures this before a run and prints the ratio.
 
-Nothing else should run meanwhile.";
+The machine should be otherwise idle.";
 
 /// Arguments of `uringcast bench baseline`.
 #[derive(Debug, clap::Args)]
@@ -25,27 +25,27 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     core: usize,
 
-    /// Core of the other thread; [default: the first other one]
+    /// Core of the other thread [default: the first other one]
     #[arg(long, value_name = "N")]
     other_core: Option<usize>,
 
-    /// Connections; a send costs more the more there are
+    /// Number of connections; more of them make a send costlier
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     connections: u32,
 
-    /// Bytes of a message with its frame
+    /// Size of a message with its frame, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
 
-    /// Length of one measurement
+    /// Duration of one measurement
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = time)]
     step: Duration,
 
-    /// Measurements of each kind
+    /// Number of measurements of each kind
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: u32,
 
-    /// The figures as JSON
+    /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

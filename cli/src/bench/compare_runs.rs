@@ -16,11 +16,11 @@ use super::{print, write};
 /// Arguments of `uringcast bench compare-runs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Reports that bench --json wrote; the others are compared with the first
+    /// Reports written by bench --json; the others are compared with the first
     #[arg(value_name = "FILE", required = true, num_args = 2..)]
     files: Vec<PathBuf>,
 
-    /// The comparison as a page of its own, with the plots over each other
+    /// Write the comparison as a self-contained HTML page with overlaid plots
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `uringcast bench latency`: one message at a time, beside a bare consumer.
+//! `uringcast bench latency`: one message at a time, beside a plain Kafka consumer.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -11,23 +11,23 @@ use super::{print, time, words, write};
 use crate::serve::values::{self, Property};
 
 const AFTER_HELP: &str = "\
-A subscriber of the server and a bare consumer of the same topic wait for the same records. What the bare consumer needs \
-is Kafka's share; the difference, message by message, is the server's own. The two fetch by themselves, so the \
-subscriber may be first.
+A subscriber of the server and a plain consumer of the same topic wait for the same records. The plain consumer's latency \
+is Kafka's share; the difference, message by message, is what the server adds. The two fetch independently, so the \
+subscriber may come first.
 
-The server should have nothing else to do, and neither should the machine.
+Server and machine should be otherwise idle.
 
-Exit codes: 0 every message came to both; 1 not, or it could not be measured; 2 an argument is wrong.";
+Exit codes: 0 both received every message; 1 they did not, or it could not be measured; 2 invalid argument.";
 
 /// Arguments of `uringcast bench latency`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Where the subscriber connects
+    /// URL that the subscriber connects to
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/ws")]
     url: String,
 
-    /// Brokers of producer and consumer
+    /// Bootstrap brokers
     #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BROKERS", default_value = "localhost:9092", value_parser = values::brokers)]
     brokers: String,
 
@@ -39,11 +39,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "KEY", default_value = "key-0")]
     key: String,
 
-    /// How the server's route makes a channel from {topic} and {key}
+    /// Channel template of the server's route, over {topic} and {key}
     #[arg(long, value_name = "TEMPLATE", default_value = "{key}")]
     topic_channel: String,
 
-    /// Messages
+    /// Number of messages
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     count: u32,
 
@@ -51,15 +51,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time)]
     interval: Duration,
 
-    /// Bytes of a value
+    /// Size of a value in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
 
-    /// Any librdkafka property of producer and consumer; VALUE may be @file:PATH or @env:NAME, for secrets; repeatable
+    /// Set a librdkafka property of producer and consumer; for secrets, VALUE may be @file:PATH or @env:NAME; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::property)]
     kafka: Vec<Property>,
 
-    /// The figures as JSON
+    /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

@@ -28,19 +28,19 @@ use crate::serve::values::{self, Cores, Property};
 const LOAD: &str = "Load";
 const CLIENTS: &str = "Clients";
 const KAFKA: &str = "Kafka";
-const SERVER: &str = "The server, looked at from outside";
+const SERVER: &str = "Server under test";
 const RESULT: &str = "Result";
 
 const AFTER_HELP: &str = "\
-Every client holds --per-client of the channels key-0 .. key-(N-1), evenly spread, and with --broadcast-rate one channel \
-more that all hold. Every message carries its number and the time at which it was due; on every connection and channel \
-none may be missing, repeated, out of order, damaged, or of a channel not held. Latencies are taken from the time a \
-message was due, so that no stall hides.
+Each client subscribes to --per-client of the channels key-0 .. key-(N-1), evenly spread, and with --broadcast-rate to \
+one more channel shared by all. Each message carries a sequence number and its scheduled time; on every connection and \
+channel no message may be missing, repeated, out of order, damaged, or from a channel not subscribed to. Latency is \
+measured from the scheduled time, so that stalls are not hidden (no coordinated omission).
 
-CPU figures want --poll-ms (clients that sleep in the kernel are woken by nearly every send, and the server pays); \
-latencies want it left out. Do not mix them.
+Use --poll-ms for CPU figures (clients that sleep in the kernel are woken by nearly every send, at the server's cost), \
+and omit it for latencies. Do not mix the two.
 
-Exit codes: 0 passed; 1 failed, the last lines say why; 2 an argument is wrong.
+Exit codes: 0 passed; 1 failed, see the last lines; 2 invalid argument.
 
 Examples:
   uringcast bench --producer --brokers localhost:9092 --topic trades --clients 1000 --rate 100
@@ -58,15 +58,15 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Make the load, through Kafka
+    /// Produce the load through Kafka
     #[arg(long, help_heading = LOAD)]
     producer: bool,
 
-    /// Measure what others produce (for checks: uringcast produce --rate)
+    /// Measure a load produced elsewhere (verified if it is from uringcast produce --rate)
     #[arg(long, help_heading = LOAD)]
     listen_only: bool,
 
-    /// Only hold the connections
+    /// Only hold the connections open
     #[arg(long, help_heading = LOAD)]
     hold: bool,
 
@@ -74,91 +74,91 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     worker: bool,
 
-    /// Messages a second, over all keyed channels
+    /// Messages per second, over all keyed channels
     #[arg(long, value_name = "R", default_value = "100", help_heading = LOAD)]
     rate: Rate,
 
-    /// Messages a second on one more channel, which every client holds
+    /// Messages per second on an additional channel that every client subscribes to
     #[arg(long, value_name = "R", default_value = "0", help_heading = LOAD)]
     broadcast_rate: Rate,
 
-    /// With --listen-only: every client holds the broadcast channel too
+    /// With --listen-only: every client also subscribes to the broadcast channel
     #[arg(long, help_heading = LOAD)]
     broadcast: bool,
 
-    /// Keyed channels
+    /// Number of keyed channels
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = LOAD)]
     channels: u32,
 
-    /// Keyed channels of each client
+    /// Keyed channels per client
     #[arg(long, value_name = "K", default_value_t = 1, help_heading = LOAD)]
     per_client: u32,
 
-    /// With --listen-only: a channel by its name instead of key-N; repeatable
+    /// With --listen-only: channel name to use instead of key-N; repeatable
     #[arg(long = "channel", value_name = "NAME", help_heading = LOAD)]
     names: Vec<String>,
 
-    /// Bytes of a value
+    /// Size of a value in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256, help_heading = LOAD)]
     size: usize,
 
-    /// Length of the measured part
+    /// Duration of the measurement
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = LOAD)]
     duration: Duration,
 
-    /// Load before it, checked but not measured
+    /// Warm-up load before it, verified but not measured
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time, help_heading = LOAD)]
     warmup: Duration,
 
-    /// How long the last messages may take
+    /// Time to wait for the last messages
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = LOAD)]
     drain_wait: Duration,
 
-    /// Where clients connect
+    /// URL that clients connect to
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/ws", help_heading = CLIENTS)]
     url: String,
 
-    /// Connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 100, help_heading = CLIENTS)]
     clients: u32,
 
-    /// Connections begun a second; 0: as fast as --connect-pending allows
+    /// New connections per second; 0: as fast as --connect-pending allows
     #[arg(long, value_name = "R", default_value_t = 2_000, help_heading = CLIENTS)]
     connect_rate: u32,
 
-    /// Connections of a thread between connect and last acknowledgement
+    /// Concurrent connection attempts per thread, up to the last acknowledgement
     #[arg(long, value_name = "N", default_value_t = 512, help_heading = CLIENTS)]
     connect_pending: u32,
 
-    /// From connect to last acknowledgement at most
+    /// Maximum time from connect to the last acknowledgement
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = CLIENTS)]
     connect_timeout: Duration,
 
-    /// Connect from 127.0.0.1, 127.0.0.2, ... in turn, where the ports of one are not enough
+    /// Connect from 127.0.0.1, 127.0.0.2, ... in turn, if one address has too few ports
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
     source_addresses: u8,
 
-    /// Client threads, with a ring each
+    /// Number of client threads
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
     threads: u32,
 
-    /// Processes with so many threads each, where the descriptors of one are not enough
+    /// Number of processes with that many threads each, if one may open too few descriptors
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = CLIENTS)]
     processes: u32,
 
-    /// Cores the client threads are pinned to, in turn: a list such as 1 or 0,2-3
+    /// Cores to pin client threads to, in turn: a list such as 1 or 0,2-3
     #[arg(long, value_name = "LIST", default_value = "none", value_parser = values::cores, help_heading = CLIENTS)]
     core: Cores,
 
-    /// Read only every N ms, like remote clients; for CPU figures
+    /// Read only every N ms, as remote clients would; for CPU figures
     #[arg(long, value_name = "N", help_heading = CLIENTS)]
     poll_ms: Option<u64>,
 
-    /// Pass only if the server closes every connection with CODE while the load runs
+    /// Pass only if the server closes every connection with CODE during the load
     #[arg(long, value_name = "CODE", help_heading = CLIENTS)]
     expect_close: Option<u16>,
 
-    /// Brokers to produce to
+    /// Bootstrap brokers
     #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BROKERS", default_value = "localhost:9092", value_parser = values::brokers, help_heading = KAFKA)]
     brokers: String,
 
@@ -166,59 +166,59 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TOPIC", default_value = "bench", help_heading = KAFKA)]
     topic: String,
 
-    /// How the server's route makes a channel from {topic} and {key}
+    /// Channel template of the server's route, over {topic} and {key}
     #[arg(long, value_name = "TEMPLATE", default_value = "{key}", help_heading = KAFKA)]
     topic_channel: String,
 
-    /// How long a batch of the producer waits for company
+    /// Producer linger time
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time, help_heading = KAFKA)]
     linger: Duration,
 
-    /// Produce without idempotence (duplicates by retries are then possible)
+    /// Disable producer idempotence (retries may then cause duplicates)
     #[arg(long, help_heading = KAFKA)]
     no_idempotence: bool,
 
-    /// Any librdkafka property; VALUE may be @file:PATH or @env:NAME, for secrets; repeatable
+    /// Set a librdkafka property; for secrets, VALUE may be @file:PATH or @env:NAME; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::property, help_heading = KAFKA)]
     kafka: Vec<Property>,
 
-    /// The server's /metrics, for its own counts and each shard
+    /// The server's admin listener, to read its /metrics
     #[arg(long, value_name = "HOST:PORT", help_heading = SERVER)]
     admin: Option<String>,
 
-    /// Its process on this machine, for CPU time of every thread and memory
+    /// The server's process on this machine, for CPU time by thread and memory
     #[arg(long, value_name = "PID", help_heading = SERVER)]
     server_pid: Option<u32>,
 
-    /// The report as JSON
+    /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     json: Option<PathBuf>,
 
-    /// The report as a page of its own: summary, plots, tables, configuration
+    /// Write the report as a self-contained HTML page: summary, plots, tables, configuration
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     html: Option<PathBuf>,
 
-    /// First measure the kernel's own price on this machine (bench baseline), and tell how close the server came
+    /// First measure the kernel's own cost on this machine (bench baseline), and report how close the server comes to it
     #[arg(long, alias = "with-floor", requires = "admin", help_heading = RESULT)]
     with_baseline: bool,
 
-    /// The latencies in the text format of HDR plotters
+    /// Write the latency distribution in HdrHistogram's text format
     #[arg(long, value_name = "FILE", help_heading = RESULT)]
     hgrm: Option<PathBuf>,
 
-    /// Fail if the 99th percentile of latency is above
+    /// Fail if the 99th percentile latency exceeds this
     #[arg(long, value_name = "MS", help_heading = RESULT)]
     p99_max_ms: Option<f64>,
 
-    /// Fail if a shard's connections differ more from the mean
+    /// Fail if any shard's number of connections deviates more from the mean
     #[arg(long, value_name = "PERCENT", requires = "admin", help_heading = RESULT)]
     spread_max: Option<f64>,
 
-    /// Fail if there are fewer deliveries for each second of the server's CPU time
+    /// Fail below this many deliveries per second of server CPU time
     #[arg(long, value_name = "N", help_heading = RESULT)]
     per_cpu_min: Option<f64>,
 
-    /// No progress on a terminal
+    /// Do not show progress
     #[arg(long, short, help_heading = RESULT)]
     quiet: bool,
 }
@@ -226,12 +226,12 @@ pub(crate) struct Args {
 /// What else there is to measure, or to do with a measurement.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Measure the kernel's own price of sends, accepts and wake-ups on this machine.
+    /// Measure what sends, accepts and wake-ups cost in the kernel of this machine.
     #[command(alias = "floor")]
     Baseline(baseline::Args),
-    /// Measure one message at a time through an idle server, beside a bare consumer.
+    /// Measure the latency of single messages through an idle server, beside a plain Kafka consumer.
     Latency(latency::Args),
-    /// Put reports of several runs side by side, with ratios.
+    /// Compare reports of several runs side by side, with ratios.
     CompareRuns(compare_runs::Args),
 }
 
@@ -273,7 +273,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 fn measure_baseline(plan: &Plan, watched: bool) -> Result<Baseline, perf::Error> {
     let beside = perf::baseline::Plan::beside(plan);
     if watched {
-        eprintln!("the baseline first, about {} s", beside.length().as_secs());
+        eprintln!("measuring the baseline, about {} s", beside.length().as_secs());
     }
     perf::baseline::measure(&beside)
 }

@@ -91,18 +91,18 @@ fn look(consumer: &Consumer, name: &str, topic: &Topic, wait: Duration) -> Found
 pub(super) fn judge(facts: &Facts) -> Vec<Item> {
     let brokers = &facts.brokers;
     let reach = match &facts.reach {
-        Reach::Answers => Item::ok("brokers", format!("{brokers} answer")),
+        Reach::Answers => Item::ok("brokers", format!("{brokers} respond")),
         Reach::Refuses(text) => Item::stop(
             "brokers",
             text.clone(),
-            "no record is read until user, password, certificate or mechanism are right",
+            "no record is read until user, password, certificate and mechanism are correct",
             "--kafka sasl.username=..., sasl.password=@file:PATH, sasl.mechanism=..., security.protocol=..., ssl.ca.location=...",
         ),
         Reach::Silent(text) => Item::stop(
             "brokers",
             format!("{brokers}: {text}"),
-            "no record is read; the server would wait and answer 503 starting",
-            "--brokers HOST:PORT,... as reached from here (the brokers' advertised listeners too)",
+            "no record is read; serve waits, and /health returns 503 starting",
+            "--brokers HOST:PORT,... reachable from here (including the brokers' advertised listeners)",
         ),
     };
     std::iter::once(reach).chain(facts.topics.iter().flat_map(judge_topic)).collect()
@@ -114,8 +114,8 @@ fn judge_topic(TopicFact { name, found }: &TopicFact) -> Vec<Item> {
         Err(TopicError::Unknown) => {
             return vec![Item::stop(
                 "topic",
-                format!("{name}: the cluster has no such topic"),
-                "no message of its routes comes until it is created",
+                format!("{name}: the topic does not exist"),
+                "its routes deliver nothing until it is created",
                 format!("kafka-topics.sh --create --topic {name}, or the right name in --route"),
             )];
         }
@@ -123,7 +123,7 @@ fn judge_topic(TopicFact { name, found }: &TopicFact) -> Vec<Item> {
             return vec![Item::stop(
                 "topic",
                 format!("{name}: {error}"),
-                "no message of its routes comes until we may look at it and read it",
+                "its routes deliver nothing until serve is authorized to describe and read it",
                 format!(
                     "kafka-acls.sh --add --allow-principal User:... --operation Read --operation Describe --topic {name}"
                 ),
@@ -135,8 +135,8 @@ fn judge_topic(TopicFact { name, found }: &TopicFact) -> Vec<Item> {
     if !found.has_id {
         items.push(Item::warn(
             "topic_id",
-            format!("{name}: the brokers give topics no id"),
-            "a topic that is deleted and created anew is not noticed, and old positions are misread",
+            format!("{name}: the brokers have no topic ids"),
+            "a topic that is deleted and re-created is not detected, and old positions are misread",
             "Kafka 2.8 or newer",
         ));
     }
@@ -144,11 +144,11 @@ fn judge_topic(TopicFact { name, found }: &TopicFact) -> Vec<Item> {
         items.push(Item::warn(
             "clock",
             format!(
-                "{name}, partition {partition}: a record is over {} s younger than now",
+                "{name}, partition {partition}: a record is dated more than {} s in the future",
                 AHEAD_MS / 1_000
             ),
-            "this clock is behind, or a producer's is ahead: delays and times from positions are wrong",
-            "timedatectl set-ntp true, here and there",
+            "this clock is slow, or a producer's is fast: delays and positions by time are wrong",
+            "timedatectl set-ntp true, on both hosts",
         ));
     }
     items

@@ -56,7 +56,7 @@ fn kernel(facts: &Facts) -> Item {
         Some(version) if version < KERNEL => Item::stop(
             "kernel",
             found,
-            "it does not start: rings need Linux 6.7 or newer",
+            "serve cannot start: it needs Linux 6.7 or newer",
             "a newer kernel (Debian 12: apt-get install -t bookworm-backports linux-image-amd64)",
         ),
         Some(_) | None => Item::ok("kernel", found),
@@ -65,18 +65,18 @@ fn kernel(facts: &Facts) -> Item {
 
 fn io_uring(facts: &Facts) -> Item {
     match &facts.ring {
-        RingFact::Works => Item::ok("io_uring", "rings can be made"),
+        RingFact::Works => Item::ok("io_uring", "rings can be created"),
         RingFact::Forbidden(text) => Item::stop(
             "io_uring",
             text.clone(),
-            "it does not start: every shard is a ring",
+            "serve cannot start: every shard needs a ring",
             "sysctl -w kernel.io_uring_disabled=0; in a container a seccomp profile that allows io_uring_setup, \
              io_uring_enter and io_uring_register (--security-opt seccomp=FILE)",
         ),
         RingFact::Lacking(text) => Item::stop(
             "io_uring",
             text.clone(),
-            "it does not start: every shard is a ring",
+            "serve cannot start: every shard needs a ring",
             "a newer kernel, 6.7 at least",
         ),
     }
@@ -93,8 +93,8 @@ fn descriptors(config: &Config, facts: &Facts) -> Item {
     if needed > SLOTS_MAX {
         return Item::stop(
             "descriptors",
-            format!("{table}; a ring has {} at most", grouped(SLOTS_MAX)),
-            "it does not start",
+            format!("{table}; a ring is limited to {}", grouped(SLOTS_MAX)),
+            "serve cannot start",
             "more --shards, or fewer --max-connections",
         );
     }
@@ -104,7 +104,7 @@ fn descriptors(config: &Config, facts: &Facts) -> Item {
         return Item::stop(
             "descriptors",
             found,
-            "it does not start: a ring's table may not be larger than RLIMIT_NOFILE",
+            "serve cannot start: a ring's table must not exceed RLIMIT_NOFILE",
             format!(
                 "LimitNOFILE={} in the unit, or ulimit -Hn {0}; or more --shards",
                 needed.next_power_of_two()
@@ -118,12 +118,12 @@ fn descriptors(config: &Config, facts: &Facts) -> Item {
 fn process_descriptors(config: &Config, facts: &Facts) -> Item {
     let limits = &config.limits;
     let needed = (2 * limits.handshakes + limits.lingering_refusals) as u64 + OTHER_DESCRIPTORS;
-    let found = format!("up to {} for handshakes and refusals at once", grouped(needed));
+    let found = format!("up to {} for concurrent handshakes and refusals", grouped(needed));
     match facts.descriptors {
         Some(limit) if needed > limit => Item::warn(
             "handshakes",
             format!("{found}; the limit is {}", shown(limit)),
-            "in a storm of connections it runs out of descriptors, and new ones wait",
+            "many connections at once exhaust the file descriptors, and new ones wait",
             format!(
                 "LimitNOFILE={} in the unit, or a smaller --limit-handshakes",
                 needed.next_power_of_two()
@@ -149,13 +149,13 @@ fn accept_queue(config: &Config, facts: &Facts) -> Item {
         Some(present) => {
             Item::ok("somaxconn", format!("{} connections may wait to be accepted", grouped(present)))
         }
-        None => Item::ok("somaxconn", "not told"),
+        None => Item::ok("somaxconn", "unknown"),
     }
 }
 
 fn port(Port { flag, address, trouble }: &Port) -> Item {
     let Some((kind, text)) = trouble else { return Item::ok("port", format!("{address} is free ({flag})")) };
-    let means = "it does not start";
+    let means = "serve cannot start";
     let (found, set) = port_trouble(*kind, text, flag, *address);
     Item::stop("port", found, means, set)
 }
@@ -164,19 +164,19 @@ fn port_trouble(kind: ErrorKind, text: &str, flag: &str, address: SocketAddr) ->
     if kind == ErrorKind::AddrInUse {
         let port = address.port();
         (
-            format!("{address} ({flag}) is taken by another process, or by a server that runs already"),
-            format!("{flag} with another port; ss -ltnp 'sport = :{port}' shows who has it"),
+            format!("{address} ({flag}) is in use by another process, or by a running server"),
+            format!("{flag} with another port; ss -ltnp 'sport = :{port}' shows by which"),
         )
     } else if kind == ErrorKind::AddrNotAvailable {
         (
-            format!("{address} ({flag}): this host does not have the address"),
+            format!("{address} ({flag}): not an address of this host"),
             format!("{flag} with an address that `ip addr` shows, or :{}", address.port()),
         )
     } else if kind == ErrorKind::PermissionDenied {
         (
             format!("{address} ({flag}): ports below 1024 need CAP_NET_BIND_SERVICE"),
             format!(
-                "AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or {flag} with a port from 1024 on"
+                "AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or {flag} with a port of 1024 or above"
             ),
         )
     } else {
@@ -189,8 +189,8 @@ fn cores(config: &Config, facts: &Facts) -> Item {
     if let Some(core) = config.cores.iter().find(|core| !facts.cores.contains(core)) {
         return Item::stop(
             "cores",
-            format!("core {core} is not usable by this process"),
-            "it does not start",
+            format!("core {core} is not available to this process"),
+            "serve cannot start",
             format!("--cores of {:?}, or none", facts.cores),
         );
     }
@@ -199,7 +199,7 @@ fn cores(config: &Config, facts: &Facts) -> Item {
         return Item::warn(
             "cores",
             found,
-            "shards share cores: correct, and slower than one a core",
+            "shards share cores: correct, but slower than one per core",
             format!("--shards {usable}"),
         );
     }
@@ -211,11 +211,11 @@ fn huge_pages(facts: &Facts) -> Item {
         Some("never") => Item::warn(
             "huge_pages",
             "transparent huge pages are off",
-            "the slab lies in small pages: busy shards miss the TLB more often",
+            "the slab uses small pages: busy shards miss the TLB more often",
             "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
         ),
         Some(mode) => Item::ok("huge_pages", format!("transparent huge pages: {mode}")),
-        None => Item::ok("huge_pages", "not told"),
+        None => Item::ok("huge_pages", "unknown"),
     }
 }
 
@@ -237,14 +237,14 @@ fn needed(config: &Config) -> (u64, u64) {
 
 fn memory(config: &Config, facts: &Facts) -> Item {
     let (taken, bounds) = needed(config);
-    let asked = format!("{} taken, up to {} more for slow clients", mib(taken), mib(bounds));
+    let asked = format!("{} allocated, up to {} more for slow clients", mib(taken), mib(bounds));
     let Some(available) = facts.memory else { return Item::ok("memory", asked) };
     let found = format!("{asked}; {} available", mib(available));
     if taken > available {
         return Item::stop(
             "memory",
             found,
-            "the kernel ends the process, or another one",
+            "the kernel kills this process, or another one",
             "a smaller --slab-size, --slab-entries or --max-connections, or more memory (MemoryMax of the unit or container)",
         );
     }
@@ -252,7 +252,7 @@ fn memory(config: &Config, facts: &Facts) -> Item {
         return Item::warn(
             "memory",
             found,
-            "many slow clients at once can use up the memory",
+            "many slow clients at once can exhaust the memory",
             "a smaller --limit-large-frames, --limit-partial-frames or --max-connections, or more memory",
         );
     }
@@ -263,7 +263,7 @@ fn tcp_memory(config: &Config, facts: &Facts) -> Item {
     let needed = config.limits.connections as u64 * KERNEL_BYTES_EACH;
     let asked = format!("{} of socket buffers if no client reads", mib(needed));
     let Some([_, pressure, most]) = facts.tcp_mem else { return Item::ok("tcp_mem", asked) };
-    let found = format!("{asked}; pressure from {}, the end at {}", mib(pressure), mib(most));
+    let found = format!("{asked}; pressure from {}, limit at {}", mib(pressure), mib(most));
     if needed <= pressure {
         return Item::ok("tcp_mem", found);
     }
@@ -280,12 +280,12 @@ fn clock(facts: &Facts) -> Item {
     if facts.unix_ms < CLOCK_MIN_UNIX_MS {
         return Item::warn(
             "clock",
-            format!("it says {} s since 1970", facts.unix_ms / 1_000),
-            "certificates are judged wrongly, and so is how far data is behind",
+            format!("it is at {} s since 1970", facts.unix_ms / 1_000),
+            "certificates and the age of data are judged wrongly",
             "timedatectl set-ntp true",
         );
     }
-    Item::ok("clock", "it says a time after 2024")
+    Item::ok("clock", "it is after 2024")
 }
 
 #[cfg(test)]

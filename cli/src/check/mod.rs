@@ -1,4 +1,4 @@
-//! `uringcast check`: what this host and these brokers lack for the settings of `serve`, before anybody depends on it.
+//! `uringcast check`: checks host and brokers against the settings of `serve`, before anybody depends on it.
 //!
 //! Facts are read first (`facts`, `brokers`), then judged by pure functions (`host`, `brokers`), so that each finding can be
 //! provoked in a test. Nothing is changed; ports are bound for a moment, and brokers are asked.
@@ -16,10 +16,10 @@ mod host;
 const CHECK: &str = "Check";
 
 const AFTER_HELP: &str = "\
-Flags, variables and file are those of serve. Each finding says what it means and the line that sets it. Run it as the \
-user, and in the container or unit, that will run serve: limits are those of the process. Ports are bound for a moment.
+Takes the flags, variables and file of serve. Each finding comes with its consequence and the line that fixes it. Run it \
+as the same user, and in the same container or unit, as serve: limits apply per process. Ports are bound briefly.
 
-Exit codes: 0 nothing stops it; 1 something does; 2 a setting is wrong.
+Exit codes: 0 serve can start; 1 it cannot; 2 invalid setting.
 
 Example:
   uringcast check --config /etc/uringcast/uringcast.toml";
@@ -32,11 +32,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     serve: serve::Args,
 
-    /// One JSON object on standard output
+    /// Print one JSON object to standard output
     #[arg(long, help_heading = CHECK)]
     json: bool,
 
-    /// How long brokers may take to answer
+    /// Time to wait for the brokers' response
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time, help_heading = CHECK)]
     wait: Duration,
 }
@@ -167,9 +167,9 @@ fn text(report: &Report<'_>) -> String {
     let _ = match (report.stops, report.warnings) {
         (0, 0) => writeln!(out, "Nothing is missing."),
         (0, warnings) => writeln!(out, "Nothing stops it; {warnings} to look at."),
-        (stops, 0) => writeln!(out, "{stops} to mend before it can serve."),
+        (stops, 0) => writeln!(out, "{stops} to fix before serve can start."),
         (stops, warnings) => {
-            writeln!(out, "{stops} to mend before it can serve; {warnings} more to look at.")
+            writeln!(out, "{stops} to fix before serve can start; {warnings} more to look at.")
         }
     };
     out
@@ -210,7 +210,7 @@ mod tests {
             "ok    kernel       6.18\n\
              warn  somaxconn    128\n                   means: bursts wait\n                   set:   sysctl -w a=b\n\
              STOP  port         taken\n                   means: it does not start\n                   set:   --lb-addr\n\
-             1 to mend before it can serve; 1 more to look at.\n"
+             1 to fix before serve can start; 1 more to look at.\n"
         );
     }
 

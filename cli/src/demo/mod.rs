@@ -36,43 +36,43 @@ const SEED: u64 = 7;
 /// Arguments of `uringcast demo`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Show everything live, with no outside service: an embedded mock broker, a synthetic market on a few \
-        hundred keys, the server, and a page in your browser. With --brokers it does the same on a real Kafka."
+    long_about = "Run everything live without external services: an embedded mock broker, a synthetic market on a few \
+        hundred keys, the server, and a page for your browser. With --brokers it uses a real Kafka."
 )]
 pub(crate) struct Args {
-    /// Where the page is served
+    /// Address to serve the page on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
     page_addr: SocketAddr,
 
-    /// Where clients connect (path /ws)
+    /// WebSocket listener (path /ws)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     lb_addr: SocketAddr,
 
-    /// Listener of /health and /metrics
+    /// Admin listener for /health and /metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     admin_addr: SocketAddr,
 
-    /// A real Kafka instead of the embedded mock; its topics are created where they are missing
+    /// Bootstrap brokers of a real Kafka, instead of the embedded mock; missing topics are created
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
 
-    /// Keys of the market: nine of ten are instruments, the others matches
+    /// Number of keys: nine in ten are instruments, the others matches
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=300))]
     keys: u32,
 
-    /// Records a second
+    /// Records per second
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
 
-    /// Shards: threads with a ring and a part of the connections each
+    /// Number of shards: threads that each serve a part of the connections
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
 
-    /// End by itself, as if by SIGTERM
+    /// Stop after this time, as on SIGTERM
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
 
-    /// error, warn, info, debug or trace
+    /// Log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: String,
 }

@@ -1,4 +1,4 @@
-//! `uringcast explain`: what a running server makes of a topic's records with a key, or why one did not arrive.
+//! `uringcast explain`: diagnoses why a record was not delivered by a running server.
 //!
 //! The server finds it out (/explain of its admin listener); here it is asked, and shown.
 
@@ -13,12 +13,12 @@ use crate::{bench::host_of, serve::values};
 mod text;
 
 const AFTER_HELP: &str = "\
-Route, channel, expected partition, subscribers by shard and the newest message that is still in memory; then every \
-reason found why a record does not arrive. Partitions are expected by the rules of Java's producer (murmur2) and of \
-librdkafka's default (CRC-32); a producer may follow another.
+Shows route, channel, expected partition, subscribers by shard and the newest message still in memory, then every reason \
+found why the record is not delivered. The expected partition is that of the Java producer (murmur2) and of librdkafka's \
+default partitioner (CRC-32); a producer may use another.
 
-Exit codes: 0 the topic is routed and no reason was found; 1 a reason was found, or the server does not answer; 2 an \
-argument is wrong.
+Exit codes: 0 the topic is routed and no reason was found; 1 a reason was found, or the server does not respond; 2 \
+invalid argument.
 
 Examples:
   uringcast explain trades BTC
@@ -31,14 +31,14 @@ pub(crate) struct Args {
     /// Topic of the record
     topic: String,
 
-    /// Key of the record, any bytes; left out: a record without a key
+    /// Key of the record, any bytes; omit it for a record without a key
     key: Option<OsString>,
 
     /// The server's admin listener
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8081", value_parser = admin)]
     admin: String,
 
-    /// Partition of the record, if you know it
+    /// Partition of the record, if known
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
 
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<String>,
 
-    /// The server's answer, one JSON object on standard output
+    /// Print the server's response, one JSON object, to standard output
     #[arg(long)]
     json: bool,
 }
@@ -54,8 +54,8 @@ pub(crate) struct Args {
 /// Asks and tells.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let answer = perf::server::get(&args.admin, &path(&args))?;
-    let explanation: Explanation =
-        serde_json::from_str(&answer).context("the server's answer is not understood: another version?")?;
+    let explanation: Explanation = serde_json::from_str(&answer)
+        .context("cannot parse the server's response: is it another version?")?;
     if args.json {
         tell(&format!("{answer}\n"))?;
     } else {

@@ -33,16 +33,16 @@ fn write(out: &mut String, found: &Explanation) -> fmt::Result {
     for (counts, of) in [(&found.counted, "this topic"), (&found.counts, "all topics")] {
         if !counts.is_empty() {
             let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            writeln!(out, "counted    {} ({of}, since the start)", counts.join(", "))?;
+            writeln!(out, "counted    {} ({of}, since startup)", counts.join(", "))?;
         }
     }
     for reason in &found.reasons {
         writeln!(out, "REASON     {}: {}", reason.reason, shown(&reason.text))?;
     }
     match found.reasons.len() {
-        0 => writeln!(out, "No reason was found why a record would not arrive."),
-        1 => writeln!(out, "1 reason why a record does not arrive."),
-        count => writeln!(out, "{count} reasons why a record does not arrive."),
+        0 => writeln!(out, "No reason found why a record would not be delivered."),
+        1 => writeln!(out, "1 reason why a record is not delivered."),
+        count => writeln!(out, "{count} reasons why a record is not delivered."),
     }
 }
 
@@ -85,11 +85,11 @@ fn partitions(out: &mut String, found: &Explanation) -> fmt::Result {
         .collect();
     for PartitionBody { partition, state, first, next, end } in &few {
         let state = match state {
-            PartitionState::Waiting => "waits",
+            PartitionState::Waiting => "is waiting",
             PartitionState::Reading => "is read",
-            PartitionState::Held => "is held back",
+            PartitionState::Held => "is paused",
             PartitionState::OutOfRange => "is out of range",
-            PartitionState::Ended => "is read no more",
+            PartitionState::Ended => "is no longer read",
         };
         let offset =
             |offset: &Option<i64>| offset.map_or_else(|| "unknown".to_owned(), |offset| offset.to_string());
@@ -172,8 +172,8 @@ partition  0 of 3 is read: from offset 0, next 7, end unknown
 partition  2 of 3 is out of range: from offset 3, next 8, end 8
 channel    BTC.trade: 3 subscribers (shard 0: 1; shard 2: 2, 1 behind)
 newest     BTC.trade: E.2.7 of trades, read 12 ms ago, Kafka time 5 ms
-counted    lagged 4, no_key 3 (all topics, since the start)
-No reason was found why a record would not arrive.
+counted    lagged 4, no_key 3 (all topics, since startup)
+No reason found why a record would not be delivered.
 ";
         assert_eq!(text(&found), expected);
     }
@@ -196,9 +196,9 @@ newest     BTC: nothing in memory
 key read   \"BTC\", partition 0 offset 7: a JSON string, with its quotes
 key read   \\u{1b}[2J... (300 bytes), partition 0 offset 8: text
 key read   none, partition 2 offset 9
-counted    bad_key 2 (this topic, since the start)
-counted    bad_key 3 (all topics, since the start)
-No reason was found why a record would not arrive.
+counted    bad_key 2 (this topic, since startup)
+counted    bad_key 3 (all topics, since startup)
+No reason found why a record would not be delivered.
 ";
         assert!(text.ends_with(expected), "{text}");
     }
@@ -225,7 +225,7 @@ channel    \\u{1b}[2J: 0 subscribers
 newest     \\u{1b}[2J: nothing in memory
 REASON     ingest_silent: silent
 REASON     nobody_subscribes: to '\\u{1b}[2J'
-2 reasons why a record does not arrive.
+2 reasons why a record is not delivered.
 ";
         assert_eq!(text(&found), expected);
     }

@@ -1,4 +1,4 @@
-//! The real server on three real brokers that are killed, cut and forbidden (scripts/check-cluster runs it).
+//! The real server on three real brokers under faults (scripts/check-cluster runs it).
 //!
 //! `cargo test -p uringcast --features cluster-tests --test cluster -- --nocapture`
 //!

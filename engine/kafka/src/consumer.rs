@@ -391,8 +391,8 @@ impl Consumer {
 
     fn replace(&mut self, why: &str) {
         match self.renew() {
-            Ok(()) => tracing::info!(target: "kafka", "{why}: went on with a new client"),
-            Err(error) => self.client.watch().fail(&format!("the client could not be replaced: {error}")),
+            Ok(()) => tracing::info!(target: "kafka", "{why}: replaced the client"),
+            Err(error) => self.client.watch().fail(&format!("failed to replace the client: {error}")),
         }
     }
 

@@ -15,16 +15,16 @@ pub enum Error {
         reason: String,
     },
     /// No answer in time: brokers down, unreachable, or refusing us. The text names the last trouble that was met.
-    #[error("no answer from the brokers: {0}")]
+    #[error("no response from the brokers: {0}")]
     Unreachable(String),
     /// A broker answered, with an error.
-    #[error("the broker refused: {0}")]
+    #[error("refused by the broker: {0}")]
     Refused(String),
     /// The topic or partition is not there.
     #[error("unknown topic or partition: {0}")]
     Unknown(String),
     /// The caller named a tag that is not assigned, or assigned a partition or a tag twice.
-    #[error("tag {0} is not assigned, or already is")]
+    #[error("tag {0} is not assigned, or is already")]
     Tag(u32),
     /// librdkafka or the kernel could not do what it always can; a bug or an exhausted machine.
     #[error("kafka client: {0}")]
@@ -38,10 +38,10 @@ pub enum TopicError {
     #[error("unknown topic")]
     Unknown,
     /// No answer in time. The text names the last trouble that was met.
-    #[error("no answer from the brokers: {0}")]
+    #[error("no response from the brokers: {0}")]
     Unreachable(String),
     /// A broker answered, with an error: no authorization, an invalid name.
-    #[error("the broker refused: {0}")]
+    #[error("refused by the broker: {0}")]
     Refused(String),
 }
 

@@ -45,7 +45,7 @@ impl Reminder {
         if self.is_due(down, now()) {
             // SAFETY: the client is alive (this function's contract), and the list is a C string that is copied.
             let added = unsafe { sys::rd_kafka_brokers_add(client, self.brokers.as_ptr()) };
-            tracing::debug!(added, "reminded librdkafka of its brokers");
+            tracing::debug!(added, "added the bootstrap brokers to librdkafka again");
         }
     }
 

@@ -131,7 +131,7 @@ impl Watch {
         let mut state = self.state();
         let since = *state.unanswered.get_or_insert(now);
         if now.duration_since(since) >= DOWN_AFTER {
-            state.is_lost("no broker answers");
+            state.is_lost("no broker responds");
         }
     }
 
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(watch.silence(start + DOWN_AFTER * 2), Some(DOWN_AFTER * 2));
         watch.answered();
         assert_eq!(watch.silence(start), None);
-        assert_eq!(watch.take(), [BrokerEvent::Down("no broker answers".into()), BrokerEvent::Up]);
+        assert_eq!(watch.take(), [BrokerEvent::Down("no broker responds".into()), BrokerEvent::Up]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpLis
         match accept(acceptor, listener).await {
             Accepted::Connection(stream, peer) => {
                 if std::mem::take(&mut trouble) {
-                    tracing::info!("accepting again");
+                    tracing::info!("accepting connections again");
                 }
                 acceptor.metrics.accepted.add(1);
                 acceptor.show_held();
@@ -153,7 +153,7 @@ async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpLis
             Accepted::Failed(error) if is_want(&error) => {
                 acceptor.metrics.accept_failures.add(1);
                 if !std::mem::replace(&mut trouble, true) {
-                    tracing::warn!(%error, "cannot accept; new connections wait in the kernel's backlog");
+                    tracing::warn!(%error, "cannot accept, new connections wait in the kernel's backlog");
                 }
                 sleep(REST).await;
             }

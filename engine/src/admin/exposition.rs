@@ -28,7 +28,7 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub fn render(view: &View) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("uringcast");
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("build", "Of this binary", build);
+    registry.register("build", "Build information", build);
     registry.register_collector(Box::new(Shown(view.clone())));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
@@ -76,7 +76,7 @@ fn shards(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let load = of_links(&|link| link.load.load(Ordering::Acquire));
     family(encoder, "shard_load", "Connections and reservations.", Kind::Gauge, &load)?;
     let capacity = of_links(&|link| link.capacity);
-    family(encoder, "shard_capacity", "Most connections it takes.", Kind::Gauge, &capacity)
+    family(encoder, "shard_capacity", "Maximum number of connections.", Kind::Gauge, &capacity)
 }
 
 /// Routed topics are few and never change.
@@ -101,19 +101,19 @@ fn host(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Some(value) => family(encoder, name, help, Kind::Gauge, &[(None, value)]),
         None => Ok(()),
     };
-    gauge("ready", "Clients are let in.", Some(u64::from(health.ready)))?;
-    gauge("degraded", "Serves, but not as it should; see /health.", Some(u64::from(health.is_degraded())))?;
-    gauge("draining", "On its way out.", Some(u64::from(health.draining)))?;
+    gauge("ready", "Accepts clients.", Some(u64::from(health.ready)))?;
+    gauge("degraded", "Serves with limitations; see /health.", Some(u64::from(health.is_degraded())))?;
+    gauge("draining", "Shutting down.", Some(u64::from(health.draining)))?;
     gauge("start_time_seconds", "When the server started, Unix time.", Some(view.started_unix_ms / 1_000))?;
     gauge("process_resident_bytes", "Resident memory of the process.", process::resident_bytes())?;
     gauge(
         "process_descriptors",
-        "Descriptors of the process, without those in the rings' own tables.",
+        "File descriptors of the process, without those in the rings' own tables.",
         process::descriptors(),
     )?;
     let tcp = process::tcp();
     gauge("host_tcp_sockets", "TCP sockets of this network namespace.", tcp.map(|tcp| tcp.sockets))?;
-    gauge("host_tcp_orphans", "TCP sockets that no process holds any more.", tcp.map(|tcp| tcp.orphans))?;
+    gauge("host_tcp_orphans", "TCP sockets no longer owned by a process.", tcp.map(|tcp| tcp.orphans))?;
     gauge(
         "host_tcp_memory_bytes",
         "Memory of all TCP socket buffers of the host.",

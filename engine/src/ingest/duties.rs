@@ -45,7 +45,7 @@ impl<R: Read, D> Ingest<R, D> {
         self.tell_faults();
         if let Some(state) = self.feed.reach.due(now_ns) {
             if let DataState::Stale { lag_ms } = state {
-                warn!(lag_ms, "no broker answers: clients are told that data is stale");
+                warn!(lag_ms, "no broker responds: clients are told that data is stale");
             }
             self.feed.bus.state(state);
         }
@@ -118,7 +118,7 @@ impl<R: Read, D> Ingest<R, D> {
         let open = parts().filter_map(|part| {
             let Standstill { since_ns, unstable, .. } = part.standstill?;
             let held = format!(
-                "an open transaction holds back everything from offset {} on, since {} s ago",
+                "an open transaction has held back everything from offset {} on for {} s",
                 unstable?,
                 seconds(since_ns)
             );
@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn partitions_with_the_same_trouble_are_named_together() {
-        let faults = [(0, "no leader"), (3, "its leader does not answer"), (7, "no leader")];
+        let faults = [(0, "no leader"), (3, "its leader does not respond"), (7, "no leader")];
         let faults = faults.map(|(partition, text)| (partition, text.to_owned()));
         let text = described(faults.into_iter());
         assert_eq!(
             text.as_deref(),
-            Some("partitions 0, 7: no leader; partition 3: its leader does not answer")
+            Some("partitions 0, 7: no leader; partition 3: its leader does not respond")
         );
         assert_eq!(described([].into_iter()), None);
     }

@@ -46,12 +46,12 @@ impl Kind {
     /// What the log says, once.
     fn words(self) -> &'static str {
         match self {
-            Self::Unknown => "the cluster has no such topic: it is read as soon as it is created",
-            Self::Refused => "the brokers do not tell about a topic; asked again",
-            Self::Stopped => "a value above the limit stops the topic, as its route says",
-            Self::Leaderless => "partitions have no leader; they are read again as soon as they have one",
-            Self::ReadRefused => "the brokers do not let us read a topic; tried again",
-            Self::Transaction => "an open transaction holds records back until it ends",
+            Self::Unknown => "topic does not exist, waiting for it to be created",
+            Self::Refused => "topic metadata unavailable, retrying",
+            Self::Stopped => "record value above the limit, topic stopped as its route says",
+            Self::Leaderless => "partitions without a leader, waiting for one",
+            Self::ReadRefused => "not authorized to read topic, retrying",
+            Self::Transaction => "records held back by an open transaction",
         }
     }
 

@@ -206,7 +206,7 @@ impl<D> Feed<D> {
         let incarnation = self.known.part(tag).incarnation;
         self.known.incarnations[incarnation].stopped = true;
         let topic = Arc::clone(&self.known.incarnations[incarnation].topic);
-        let text = format!("a value of {bytes} bytes is above the limit");
+        let text = format!("a value of {bytes} bytes exceeds the limit");
         self.faults.set(&topic, Kind::Stopped, &text, self.now_ns);
         self.stopped.push(incarnation);
     }
@@ -243,7 +243,7 @@ impl<D> Feed<D> {
         let truncated = at.map_or(TruncatedAt::Unknown, TruncatedAt::Offset);
         if self.hold(tag) {
             let (topic, partition) = self.name(tag);
-            info!(topic = &*topic, partition, reason = text, "the leader's log parts from what was read");
+            info!(topic = &*topic, partition, reason = text, "leader's log diverges from what was read");
             self.known.part_mut(tag).truncated = Some(truncated);
         }
     }
@@ -262,7 +262,7 @@ impl<D> Feed<D> {
             partition,
             next,
             reason = text,
-            "records could not be read: clients get a gap notice"
+            "unreadable records skipped: clients get a gap notice"
         );
     }
 
@@ -288,7 +288,7 @@ impl<D> Feed<D> {
                 topic = &*topic,
                 partition,
                 reason = text,
-                "held back until the cluster says that the topic is the same"
+                "partition paused until the cluster confirms that the topic is the same"
             );
         }
     }
@@ -297,7 +297,7 @@ impl<D> Feed<D> {
         let (topic, partition) = self.name(tag);
         let part = self.known.part_mut(tag);
         if !std::mem::replace(&mut part.troubled, true) {
-            warn!(topic = &*topic, partition, reason = text, "partition cannot be read; tried again");
+            warn!(topic = &*topic, partition, reason = text, "cannot read partition, retrying");
         }
         self.look = true;
     }

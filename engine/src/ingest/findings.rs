@@ -20,7 +20,7 @@ use crate::{catalog::Start, health::Reason, inbox::PartitionState};
 const LOST_INTERVAL_NS: u64 = 10_000_000_000;
 /// Why a partition has no start or is not read.
 const LEADERLESS: &str = "no leader";
-const SILENT: &str = "its leader does not answer";
+const SILENT: &str = "its leader does not respond";
 
 impl<R: Read, D> Ingest<R, D> {
     pub(super) fn apply(&mut self, finding: Finding) {
@@ -43,7 +43,7 @@ impl<R: Read, D> Ingest<R, D> {
             }
             Finding::Missing(topic) => {
                 self.hold_topic(&topic);
-                let text = "the cluster has no such topic";
+                let text = "the topic does not exist";
                 self.feed.faults.set(&topic, Kind::Unknown, text, self.feed.now_ns);
             }
             Finding::Refused(topic, text) => {
@@ -86,14 +86,14 @@ impl<R: Read, D> Ingest<R, D> {
         let mut goes_on = Vec::new();
         if let Some(old) = before {
             if begin == Begin::GoesOn {
-                warn!(topic = &**topic, %epoch, "the brokers tell the topic's id now: clients get a gap notice, reading goes on");
+                warn!(topic = &**topic, %epoch, "topic id became known: clients get a gap notice, reading continues");
                 goes_on = self.next_offsets(old);
             } else {
-                warn!(topic = &**topic, %epoch, "the topic was created anew: clients get a gap notice, it is read from its beginning");
+                warn!(topic = &**topic, %epoch, "topic was re-created: clients get a gap notice, reading from the beginning");
             }
             self.end_incarnation(old, begin);
         }
-        info!(topic = &**topic, %epoch, partitions, "reads a topic");
+        info!(topic = &**topic, %epoch, partitions, "reading topic");
         let incarnation = self.feed.begin_incarnation(topic, id, epoch);
         for partition in 0..partitions as usize {
             let start = match (begin, goes_on.get(partition)) {
@@ -138,7 +138,7 @@ impl<R: Read, D> Ingest<R, D> {
             if !matches!(state, PartitionState::Waiting | PartitionState::Ended)
                 && let Err(error) = self.reader.unassign(tag)
             {
-                error!(tag, %error, "the consumer does not let go of a partition");
+                error!(tag, %error, "failed to unassign partition");
             }
             self.feed.set_state(tag, PartitionState::Ended);
         }
@@ -148,7 +148,7 @@ impl<R: Read, D> Ingest<R, D> {
         let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
         while self.feed.known.incarnations[incarnation].tags.len() < partitions as usize {
             let tag = self.feed.add_part(incarnation, Start::Beginning);
-            info!(topic = &**topic, partition = self.feed.known.part(tag).partition, "finds a new partition");
+            info!(topic = &**topic, partition = self.feed.known.part(tag).partition, "new partition found");
         }
     }
 
@@ -197,7 +197,7 @@ impl<R: Read, D> Ingest<R, D> {
             Ok(()) => self.feed.set_state(tag, PartitionState::Reading),
             Err(error) => {
                 let (topic, partition) = self.feed.name(tag);
-                error!(topic = &*topic, partition, %error, "the consumer does not go on; asked again");
+                error!(topic = &*topic, partition, %error, "failed to seek partition, retrying");
                 self.feed.set_state(tag, PartitionState::OutOfRange);
                 self.feed.out_of_range.push(tag);
             }
@@ -209,7 +209,7 @@ impl<R: Read, D> Ingest<R, D> {
         for &(partition, start) in starts {
             let Some(tag) = self.feed.known.tag(incarnation, partition) else { continue };
             if let Some(start) = start {
-                info!(topic, partition, start, "reads a partition");
+                info!(topic, partition, start, "reading partition");
                 self.feed.known.part_mut(tag).leaderless = None;
                 self.feed.bus.begin(self.feed.known.part(tag).source, start);
                 self.begin(tag);
@@ -272,7 +272,7 @@ impl<R: Read, D> Ingest<R, D> {
             }
             Err(error) => {
                 let (topic, partition) = self.feed.name(tag);
-                error!(topic = &*topic, partition, %error, "the consumer does not take a partition; tried again");
+                error!(topic = &*topic, partition, %error, "failed to assign partition, retrying");
             }
         }
     }
@@ -323,7 +323,7 @@ impl<R: Read, D> Ingest<R, D> {
             }
             self.feed.metrics.broker_up.set(0);
             if self.feed.health.set(&Reason::BrokersUnreachable, text) {
-                warn!(reason = text, "no broker answers; tried until one does");
+                warn!(reason = text, "no broker responds, retrying");
             }
         }
     }
@@ -342,7 +342,7 @@ impl<R: Read, D> Ingest<R, D> {
         self.feed.metrics.broker_up.set(1);
         self.feed.health.clear(&Reason::BrokersRefuse);
         if self.feed.health.clear(&Reason::BrokersUnreachable) {
-            info!("the brokers answer again");
+            info!("brokers respond again");
         }
     }
 
@@ -350,10 +350,10 @@ impl<R: Read, D> Ingest<R, D> {
     fn lost_one(&mut self, text: &str) {
         let quiet = self.feed.now_ns.saturating_sub(self.lost_ns) < LOST_INTERVAL_NS;
         if quiet || !self.feed.reach.is_heard() {
-            debug!(reason = text, "a broker's connection broke");
+            debug!(reason = text, "broker connection lost");
         } else {
             self.lost_ns = self.feed.now_ns;
-            warn!(reason = text, "a broker's connection broke; others may serve");
+            warn!(reason = text, "broker connection lost, others may still be up");
         }
     }
 
@@ -361,7 +361,7 @@ impl<R: Read, D> Ingest<R, D> {
     fn refused(&self, event: &BrokerEvent) {
         let (BrokerEvent::AuthFailed(text) | BrokerEvent::TlsFailed(text)) = event else { return };
         if self.feed.health.set(&Reason::BrokersRefuse, text) {
-            error!(reason = text, "the brokers refuse us");
+            error!(reason = text, "brokers refuse access");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Pressure {
                 None => "large frames are still being sent".to_owned(),
             };
             if self.health.set(&Reason::ShardBehind, &text) {
-                warn!(reason = text, "ingest waits");
+                warn!(reason = text, "ingest is blocked");
             }
         }
         if waited_ns < FIRST_NS { PAUSE_FIRST } else { PAUSE_LATER }
@@ -54,7 +54,7 @@ impl Pressure {
         if self.since_ns.take().is_some() {
             self.metrics.waiting_ms.set(0);
             if self.health.clear(&Reason::ShardBehind) {
-                info!("the shards have caught up, ingest goes on");
+                info!("shards have caught up, ingest resumes");
             }
         }
     }

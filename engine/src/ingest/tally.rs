@@ -71,7 +71,7 @@ impl Tally {
                 reason = odd.as_str(),
                 template,
                 text = format!("{miss}{look}"),
-                "a record reaches nobody; more of its topic are only counted"
+                "record maps to no channel; further ones of this topic are only counted"
             );
         }
     }
@@ -88,7 +88,7 @@ impl Tally {
                 offset = record.offset,
                 reason = odd.as_str(),
                 text,
-                "a value is not as its route promises; more of its topic are only counted"
+                "value does not match its route's payload; further ones of this topic are only counted"
             );
         }
     }
@@ -154,10 +154,10 @@ impl Odd {
         }
     }
 
-    /// What is wrong with a value and what becomes of it, in the parser's words where it has some.
+    /// What is wrong with a value and what is done about it, in the parser's words where it has some.
     fn of_value(self, value: &[u8]) -> String {
         if self == Self::Oversized {
-            return format!("{} bytes are above the limit: clients get a gap notice", value.len());
+            return format!("{} bytes exceed the limit: clients get a gap notice", value.len());
         }
         let form = if message::as_text(value).is_some() { "a string" } else { "base64" };
         let why = message::not_json(value).unwrap_or_default();

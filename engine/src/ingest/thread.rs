@@ -156,7 +156,7 @@ impl Ingest<Consumer, OwnedFd> {
                 Rest::Ended => break,
             }
         }
-        info!("ingest ends");
+        info!("ingest stopped");
     }
 
     fn sleep(&self, longest: Duration) {
@@ -200,10 +200,7 @@ impl<R: Read, D> Ingest<R, D> {
             // Before anybody is let in: the first ack says what is stale.
             self.tell_faults();
             self.feed.health.set_ready();
-            info!(
-                partitions = self.feed.metrics.partitions.get(),
-                "the state of all partitions is known: ready"
-            );
+            info!(partitions = self.feed.metrics.partitions.get(), "state of all partitions known, ready");
         }
         if drained > 0 { Rest::No } else { Rest::Sleep(SLEEP_MAX) }
     }

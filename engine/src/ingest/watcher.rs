@@ -123,7 +123,7 @@ pub(super) enum Begin {
     GoesOn,
 }
 
-/// The brokers do not want us: waiting alone does not mend it.
+/// The brokers refuse us: retrying alone does not fix it.
 pub(super) fn is_refusal(event: &BrokerEvent) -> bool {
     matches!(event, BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_))
 }
@@ -269,7 +269,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                 }
             }
             Err(Interrupted::Silent(text)) => {
-                debug!(reason = text, "the brokers do not answer");
+                debug!(reason = text, "brokers do not respond");
                 findings.push(Finding::Silent(text));
             }
             Err(Interrupted::Ended) => return false,
@@ -439,7 +439,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
             for (due, found) in of_topic() {
                 if let Err(error) = found {
                     complete = false;
-                    debug!(topic = &**name, due.partition, %error, "no start position yet");
+                    debug!(topic = &**name, due.partition, %error, "start position not known yet");
                 }
                 starts.push((due.partition, found.as_ref().ok().copied()));
             }

@@ -43,7 +43,7 @@ pub(super) fn plan(config: &Config) -> Vec<usize> {
 /// Pins the calling thread.
 pub(super) fn pin(core: usize) {
     if !core_affinity::set_for_current(CoreId { id: core }) {
-        tracing::warn!(core, "a shard could not be pinned");
+        tracing::warn!(core, "failed to pin shard to core");
     }
 }
 

@@ -83,7 +83,7 @@ impl Server {
                 return;
             }
             for shard in self.threads.shards() {
-                tracing::warn!(shard, "not drained in time: its connections are cut");
+                tracing::warn!(shard, "not drained in time: closing its connections");
             }
         }
         if !self.deliver(|| ToShard::Stop, Now::read().mono_ms() + STOP_MS) {
@@ -178,9 +178,9 @@ impl Server {
             return None;
         }
         for (what, count) in &held {
-            tracing::error!(what, count, "still held at the end");
+            tracing::error!(what, count, "still open at exit");
         }
         let words: Vec<String> = held.iter().map(|(what, count)| format!("{what}: {count}")).collect();
-        Some(format!("still held at the end: {}", words.join(", ")))
+        Some(format!("still open at exit: {}", words.join(", ")))
     }
 }

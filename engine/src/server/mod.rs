@@ -87,8 +87,8 @@ pub fn run(config: Config, control: Control) -> Result<Summary, Error> {
 /// Each shard's table of descriptors is bounded by the process's limit.
 fn raise_limits() {
     match ring::raise_descriptor_limit() {
-        Ok(limit) => tracing::debug!(limit, "descriptors"),
-        Err(error) => tracing::warn!(%error, "the limit of descriptors stays as it is"),
+        Ok(limit) => tracing::debug!(limit, "limit on file descriptors"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on file descriptors"),
     }
 }
 
@@ -354,7 +354,7 @@ impl Server {
     }
 
     fn fail(&mut self, error: Error) {
-        tracing::error!(%error, "the server ends");
+        tracing::error!(%error, "server failed");
         self.failure.get_or_insert(error);
     }
 

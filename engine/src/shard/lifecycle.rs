@@ -68,7 +68,7 @@ impl<R: Ring> Shard<R> {
             Ok(slot) => slot,
             Err((_, error)) => {
                 // The capacity is checked against the table's size at start; the kernel may refuse all the same.
-                tracing::warn!(shard = self.index, %error, "a connection could not be registered");
+                tracing::warn!(shard = self.index, %error, "failed to register connection");
                 self.metrics.closed_by_failure.add(1);
                 return;
             }

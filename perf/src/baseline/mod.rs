@@ -1,4 +1,4 @@
-//! The kernel's own price on this machine: what a server pays that does nothing but send, accept and be woken.
+//! The kernel's own cost on this machine: what a server pays that does nothing but send, accept and be woken.
 //!
 //! No server can be cheaper than this, so the ratio of its CPU time to the baseline's at the same number of
 //! messages a send says how much there is left to gain. What shapes the figures (docs/DESIGN.md, One send per

@@ -112,7 +112,7 @@ const FIGURES: [(&str, Better, Of); 27] = [
         let shards = run.server.as_ref()?.shards.iter();
         shards.map(|shard| shard.busy).max_by(f64::total_cmp)
     }),
-    ("times the kernel's own price", Better::Less, |run| run.limit.as_ref().map(|limit| limit.ratio)),
+    ("times the baseline", Better::Less, |run| run.limit.as_ref().map(|limit| limit.ratio)),
     ("shards from their mean, %", Better::Less, |run| {
         run.server.as_ref().filter(|server| !server.shards.is_empty()).map(|server| server.spread_percent)
     }),

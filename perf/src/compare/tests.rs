@@ -105,7 +105,7 @@ fn a_report_of_an_older_version_can_be_compared() {
         Run { name: "old".to_owned(), report: old },
         Run { name: "new".to_owned(), report: sample() },
     ]);
-    let limit = row(&comparison, "times the kernel's own price");
+    let limit = row(&comparison, "times the baseline");
     assert!(limit.values[0].is_none() && limit.values[1].is_some());
     parse(&comparison.page()).assert_self_contained();
 }

@@ -16,7 +16,7 @@ const SIZE_FACTOR_MAX: f64 = 1.25;
 pub struct Limit {
     /// Of the server, in the measured time.
     pub messages_per_send: f64,
-    /// The kernel's own price, ns.
+    /// The kernel's own cost, ns.
     #[serde(rename = "floor_ns_per_delivery")]
     pub baseline_ns_per_delivery: f64,
     /// All of the server's threads, ns.
@@ -36,7 +36,7 @@ impl Report {
         self.limit = self.limit(&baseline);
         if self.limit.is_none() {
             self.warnings.push(
-                "how close to the limit is not known: it takes deliveries, the server's CPU time and its count of sends"
+                "distance to the baseline unknown: it needs deliveries, the server's CPU time and its number of sends"
                     .to_owned(),
             );
         } else {
@@ -68,8 +68,8 @@ impl Report {
     fn doubt(&mut self, baseline: &Baseline) {
         if self.plan.poll.is_none() {
             self.warnings.push(
-                "the baseline's reader looks each ms, but these clients were woken by data, which the server pays: for the \
-                 ratio to the baseline add --poll-ms 1"
+                "the baseline's reader polls every ms, but these clients were woken by data, at the server's cost: for the \
+                 ratio to the baseline use --poll-ms 1"
                     .to_owned(),
             );
         }

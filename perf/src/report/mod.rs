@@ -55,7 +55,7 @@ pub struct Report {
     /// The run over time.
     #[serde(default)]
     pub series: Series,
-    /// The kernel's own price on this machine, where it was measured.
+    /// The kernel's own cost on this machine, where it was measured.
     #[serde(default, rename = "floor")]
     pub baseline: Option<Baseline>,
     /// How close the server came to it.

@@ -173,7 +173,7 @@ fn write_limit(out: &mut String, limit: &Limit) -> fmt::Result {
         out,
         "limit",
         format_args!(
-            "{:.2} times the kernel's own price at {:.2} messages a send: {} a delivery, of which {} is the baseline",
+            "{:.2} times the baseline at {:.2} messages per send: {} per delivery, of which {} is the baseline",
             limit.ratio,
             limit.messages_per_send,
             time(limit.server_ns_per_delivery),

@@ -1,7 +1,7 @@
 //! What a client of our own reads, as fast as it comes: messages without a JSON parse.
 //!
 //! This relies on the order of fields that [`message`](super::message::message) writes, and on its data
-//! standing last; it is for the load generator and tests, not for judging foreign JSON. What it does not know
+//! coming last; it is for the load generator and tests, not for judging foreign JSON. What it does not know
 //! it leaves to [`Envelope::parse`](super::envelope::Envelope::parse), which relies on nothing.
 
 use std::borrow::Cow;

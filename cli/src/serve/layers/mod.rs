@@ -1,7 +1,7 @@
 //! Flag, else environment, else file, else default.
 //!
 //! What the environment and the file say is put in front of what was typed, as flags: so every value meets the same
-//! parser, a flag that is there wins by leaving the others out, and an error can be traced to where its value stands. An
+//! parser, a flag that is there wins by leaving the others out, and an error can be traced to where its value is set. An
 //! empty variable counts as not set.
 
 use std::{
@@ -33,7 +33,7 @@ const LAYERED: [&str; 2] = ["serve", "check"];
 /// Settings that add up over the layers instead of replacing each other; later ones win by property.
 const ADDING: &str = "kafka";
 
-/// Where a value stands.
+/// Where a value is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     Variable(String),
@@ -67,7 +67,7 @@ pub(crate) struct Layered {
 /// Why not.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Help, version, or an error of clap's own; with a line that tells where the value stands.
+    /// Help, version, or an error of clap's own; with a line that tells where the value is set.
     Clap(clap::Error, Option<String>),
     /// The file or the environment.
     Text(String),
@@ -306,7 +306,7 @@ fn similar(flag: &str, flags: &Flags) -> String {
     nearest.map(|name| format!(" (is {name} meant?)")).unwrap_or_default()
 }
 
-/// Where the value stands that clap refused.
+/// Where the value is set that clap refused.
 fn origin_of<'a>(error: &clap::Error, mut settings: impl Iterator<Item = &'a Setting>) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -317,7 +317,7 @@ fn origin_of<'a>(error: &clap::Error, mut settings: impl Iterator<Item = &'a Set
     // "--shards <N>"
     let flag = argument.strip_prefix("--")?.split(' ').next()?.to_owned();
     let setting = settings.find(|setting| setting.flag == flag && setting.values.contains(&value))?;
-    Some(format!("it stands in {}", setting.origin))
+    Some(format!("set in {}", setting.origin))
 }
 
 impl Failure {

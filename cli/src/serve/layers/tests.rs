@@ -188,7 +188,7 @@ fn the_file_can_be_named_by_a_variable() {
 #[test]
 fn a_bad_value_is_traced_to_where_it_stands() {
     let typed = Case { typed: &["--shards", "0"], ..Case::default() }.refusal();
-    assert!(typed.contains("--shards") && !typed.contains("stands in"), "{typed}");
+    assert!(typed.contains("--shards") && !typed.contains("set in"), "{typed}");
     let variable = Case { variables: &[("URINGCAST_PING_INTERVAL", "25")], ..Case::default() }.refusal();
     assert!(variable.contains("unit") && variable.contains("variable URINGCAST_PING_INTERVAL"), "{variable}");
     let alias = Case { variables: &[("WS_MAX_CONNECTIONS", "many")], ..Case::default() }.refusal();

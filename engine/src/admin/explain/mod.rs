@@ -1,4 +1,4 @@
-//! /explain: what becomes of a topic's records with a key, and the reasons why one did not arrive.
+//! /explain: how a topic's records with a key are delivered, and the reasons why one was not.
 //!
 //! Routes, catalog, health and counters lie open; ingest and every shard are asked through their inboxes, and have
 //! [`ANSWER_MAX`] together. They answer from what they hold in a few look-ups a channel, so asking costs delivery nothing.
@@ -84,7 +84,10 @@ fn routes(view: &View, asked: &Asked, expected: &ExpectedBody) -> Vec<RouteBody>
             (true, known) => known,
         };
         if partitions.is_empty() {
-            return Err(("no_partition", "the name has the partition in it, which is not known".to_owned()));
+            return Err((
+                "no_partition",
+                "the channel name contains the partition, which is not known".to_owned(),
+            ));
         }
         let mut channels = Vec::new();
         for partition in partitions {

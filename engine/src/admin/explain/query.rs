@@ -33,14 +33,14 @@ impl Asked {
                 "key" => key = Some(bytes),
                 "partition" => {
                     let number = text(&bytes, name)?.parse();
-                    partition = Some(number.map_err(|_| format!("`{value}` is no partition"))?);
+                    partition = Some(number.map_err(|_| format!("`{value}` is not a partition"))?);
                 }
                 "header" => {
                     let at = bytes.iter().position(|byte| *byte == b'=');
                     let at = at.ok_or_else(|| format!("`{value}` is not NAME%3DVALUE"))?;
                     headers.push((text(&bytes[..at], name)?.to_owned(), bytes[at + 1..].to_vec()));
                 }
-                _ => return Err(format!("`{name}` is none of topic, key, partition, header")),
+                _ => return Err(format!("`{name}` is not one of topic, key, partition, header")),
             }
         }
         Ok(Self { topic: topic.ok_or("`topic` is missing")?, key, partition, headers })
@@ -77,9 +77,9 @@ mod tests {
             ("", "`topic` is missing"),
             ("topic", "`topic` has no value"),
             ("topic=%ff", "`topic` is not UTF-8"),
-            ("topic=t&partition=-1", "`-1` is no partition"),
+            ("topic=t&partition=-1", "`-1` is not a partition"),
             ("topic=t&header=region", "`region` is not NAME%3DVALUE"),
-            ("topic=t&keys=a", "`keys` is none of "),
+            ("topic=t&keys=a", "`keys` is not one of "),
         ] {
             let error = Asked::parse(query).unwrap_err();
             assert!(error.starts_with(named), "{query}: {error}");

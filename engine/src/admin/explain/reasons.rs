@@ -12,14 +12,14 @@ const NAMED_MAX: usize = 8;
 /// All reasons, what comes first on a record's way first.
 pub(super) fn reasons(found: &Explanation, health: &Snapshot) -> Vec<ReasonBody> {
     if found.routes.is_empty() {
-        let text =
-            format!("no route names the topic {}: serve it with --route '{}=...'", found.topic, found.topic);
+        let text = format!("no route for the topic {}: add --route '{}=...'", found.topic, found.topic);
         return vec![ReasonBody::new("not_routed", text)];
     }
     let mut reasons = process(health);
     reasons.extend(of_health(&found.topic, health));
     if !found.ingest_answers {
-        reasons.push(ReasonBody::new("ingest_silent", "ingest does not answer: it is held up, or has ended"));
+        reasons
+            .push(ReasonBody::new("ingest_silent", "ingest does not respond: it is blocked or has stopped"));
     } else if found.partitions.is_empty() && reasons.is_empty() {
         reasons.push(ReasonBody::new("topic_not_read", "the topic's partitions are not known yet"));
     }
@@ -41,7 +41,7 @@ fn other_form(key: &KeyBody) -> ReasonBody {
     let KeyBody { key, text, partition, offset, .. } = key;
     let key = key.as_deref().unwrap_or_default();
     let text = format!(
-        "records come with the key in another form, which makes another channel or none: {key} ({text}), seen in \
+        "records have the key in another form, which maps to another channel or none: {key} ({text}), seen in \
          partition {partition} at offset {offset}"
     );
     ReasonBody::new("key_in_other_form", text)
@@ -50,10 +50,10 @@ fn other_form(key: &KeyBody) -> ReasonBody {
 fn process(health: &Snapshot) -> Vec<ReasonBody> {
     let mut reasons = Vec::new();
     if health.draining {
-        reasons.push(ReasonBody::new("draining", "the server is on its way out"));
+        reasons.push(ReasonBody::new("draining", "the server is shutting down"));
     }
     if !health.ready {
-        reasons.push(ReasonBody::new("starting", "the state of some topic or partition is not known yet"));
+        reasons.push(ReasonBody::new("starting", "the state of some topics or partitions is not known yet"));
     }
     reasons
 }
@@ -70,26 +70,26 @@ fn partitions(found: &Explanation) -> Vec<ReasonBody> {
         && !found.partitions.is_empty()
         && !found.partitions.iter().any(|known| known.partition == asked)
     {
-        let text = format!("the topic has {} partitions, and none is {asked}", found.partitions.len());
+        let text = format!("the topic has {} partitions, but no partition {asked}", found.partitions.len());
         reasons.push(ReasonBody::new("no_such_partition", text));
     }
     for (state, word, what) in [
         (
             PartitionState::Waiting,
             "partition_waiting",
-            "where reading begins is not known yet, or the consumer has not begun",
+            "the start position is not known yet, or the consumer has not started",
         ),
         (
             PartitionState::Held,
             "partition_held",
-            "it is held back until the cluster has said that the topic is still the same",
+            "paused until the cluster confirms that the topic is still the same",
         ),
         (
             PartitionState::OutOfRange,
             "partition_out_of_range",
             "the broker no longer has the next offset; clients get a gap notice",
         ),
-        (PartitionState::Ended, "partition_ended", "it is read no more"),
+        (PartitionState::Ended, "partition_ended", "no longer read"),
     ] {
         let are = found.partitions.iter().filter(|known| known.state == state).map(|known| known.partition);
         let numbers: Vec<String> = are.map(|partition| partition.to_string()).collect();
@@ -112,13 +112,13 @@ fn subscribers(found: &Explanation) -> Vec<ReasonBody> {
         let numbers: Vec<String> = found.silent_shards.iter().map(ToString::to_string).collect();
         reasons.push(ReasonBody::new(
             "shard_silent",
-            format!("shard {} does not answer: it is held up, or has ended", numbers.join(", ")),
+            format!("shard {} does not respond: it is blocked or has stopped", numbers.join(", ")),
         ));
     } else if !found.channels.is_empty() && found.channels.iter().all(|channel| channel.subscribers == 0) {
         let names: Vec<&str> = found.channels.iter().map(|channel| channel.channel.as_str()).collect();
         reasons.push(ReasonBody::new(
             "nobody_subscribes",
-            format!("nobody is subscribed to {}", names.join(", ")),
+            format!("no client is subscribed to {}", names.join(", ")),
         ));
     }
     reasons
@@ -218,11 +218,15 @@ mod tests {
         only(Explanation { channels: vec![channel(0)], ..found() }, "nobody_subscribes", "BTC");
         only(Explanation { partitions: Vec::new(), ..found() }, "topic_not_read", "not known yet");
         let mute = Explanation { partitions: Vec::new(), ingest_answers: false, ..found() };
-        only(mute, "ingest_silent", "does not answer");
+        only(mute, "ingest_silent", "does not respond");
         let mute = Explanation { channels: vec![channel(0)], silent_shards: vec![0, 3], ..found() };
         only(mute, "shard_silent", "shard 0, 3 does");
         let asked = ExpectedBody { asked: Some(2), ..found().expected };
-        only(Explanation { expected: asked, ..found() }, "no_such_partition", "2 partitions, and none is 2");
+        only(
+            Explanation { expected: asked, ..found() },
+            "no_such_partition",
+            "2 partitions, but no partition 2",
+        );
         for (state, word) in [
             (PartitionState::Waiting, "partition_waiting"),
             (PartitionState::Held, "partition_held"),

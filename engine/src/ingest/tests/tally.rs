@@ -73,8 +73,8 @@ fn each_reason_is_said_once_a_topic_with_place_and_words() {
             world.take(u, &keyed(at + 9, "a", "nonsense"));
         }
     });
-    let nobody = "a record reaches nobody; more of its topic are only counted";
-    let other = "a value is not as its route promises; more of its topic are only counted";
+    let nobody = "record maps to no channel; further ones of this topic are only counted";
+    let other = "value does not match its route's payload; further ones of this topic are only counted";
     let expected = [
         format!(
             "{nobody} topic=\"t\" partition=1 offset=1 reason=\"no_key\" template=\"{{key}}\" text=\"the record has no key\""
@@ -89,7 +89,7 @@ fn each_reason_is_said_once_a_topic_with_place_and_words() {
             "{other} topic=\"t\" partition=1 offset=5 reason=\"not_json\" text=\"not JSON: key must be a string at line 2 column 8; it is sent as a string\""
         ),
         format!(
-            "{other} topic=\"t\" partition=1 offset=6 reason=\"oversized\" text=\"51 bytes are above the limit: clients get a gap notice\""
+            "{other} topic=\"t\" partition=1 offset=6 reason=\"oversized\" text=\"51 bytes exceed the limit: clients get a gap notice\""
         ),
         format!(
             "{nobody} topic=\"x\" partition=0 offset=1 reason=\"no_header\" template=\"{{header:h}}\" text=\"the record lacks a header that the name is made from\""

@@ -134,7 +134,7 @@ pub(super) fn times(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "</section>")
 }
 
-/// The kernel's own price, and how close the server came.
+/// The kernel's own cost, and how close the server came.
 pub(super) fn baseline(out: &mut String, baseline: &Baseline, limit: Option<&Limit>) -> fmt::Result {
     let note = format!(
         "{} connections, frames of {} B, core {}; median of {} (lowest to highest)",

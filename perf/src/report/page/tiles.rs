@@ -144,11 +144,11 @@ fn server(report: &Report) -> Vec<Tile> {
     });
     if let Some(limit) = &report.limit {
         tiles.push(Tile {
-            label: "The kernel's own price",
+            label: "CPU time to baseline",
             value: format!("{:.2}", limit.ratio),
             unit: "times",
             note: format!(
-                "{} a delivery, baseline {}",
+                "{} per delivery, baseline {}",
                 time(limit.server_ns_per_delivery),
                 time(limit.baseline_ns_per_delivery)
             ),
