@@ -9,6 +9,9 @@ use std::{
     process::Command,
 };
 
+#[path = "tidy/words.rs"]
+mod words;
+
 /// Rust files longer than this are to be split.
 const LINES_MAX: usize = 700;
 
