@@ -231,7 +231,7 @@ mod tests {
     use super::Output;
 
     #[test]
-    fn output_bytes_leave_in_any_pieces_and_their_memory_follows() {
+    fn own_bytes_leave_in_any_pieces_and_their_memory_follows() {
         let payload: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
         let mut message = Vec::new();
         put_frame(&mut message, OpCode::Text, &payload);
