@@ -22,7 +22,7 @@ const CLOSED: [&str; 9] =
 const TASKS: [&str; 11] = [
     "test",
     "bench:fanout",
-    "bench:floor",
+    "bench:baseline",
     "bench:latency",
     "conform",
     "fuzz",
