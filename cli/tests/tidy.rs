@@ -19,7 +19,7 @@ const LINES_MAX: usize = 700;
 const UNSAFE_HOMES: [&str; 3] = ["engine/ring/", "engine/kafka/", "engine/src/slab/"];
 
 /// Who must not name whom: files under the first, and the words none of them may contain.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     (
         "proto/src/",
         &["std::net", "std::fs", "std::thread", "std::time::Instant", "SystemTime", "ring::", "kafka::"],
@@ -48,7 +48,17 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
     ),
     ("engine/src/admin/", &["ring::", "kafka::Consumer", "crate::shard::", "thread::spawn"]),
     ("perf/", &["engine::", "engine.workspace", "uringcast-engine"]),
+    // Scripts wait until it is built.
+    (
+        "xtask/",
+        &["engine.workspace", "kafka.workspace", "perf.workspace", "proto.workspace", "ring.workspace"],
+    ),
 ];
+
+/// Languages that no script may hide its logic in: that is xtask's, where it has types and tests. The Autobahn suite is
+/// written in one of them, and scripts/conform has to install it.
+const HIDING_PLACES: [&str; 5] = ["awk", "jq", "perl", "python", "sed"];
+const SUITES: [(&str, &str); 1] = [("scripts/conform", "python2.7")];
 
 /// A file of the tree: its path from the root, with slashes, and its text.
 struct File {
@@ -124,6 +134,94 @@ fn unsafe_code_stays_at_home() {
         }
     }
     report(&findings);
+}
+
+/// A line of a shell script without its comment. What follows a `#` on its first line is the program that runs it.
+fn commands(line: &str) -> &str {
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '\'' | '"') if before != '\\' => quote = Some(c),
+            (Some(open), _) if open == c && before != '\\' => quote = None,
+            (None, '#') if before.is_whitespace() && !line.starts_with("#!") => {
+                return line.get(..at).unwrap_or_default();
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    line
+}
+
+/// Where a script runs what it should leave to xtask: numbers of lines, and the words.
+fn hiding_places(path: &str, script: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in script.lines().enumerate() {
+        for word in commands(line).split(|c: char| !c.is_alphanumeric() && !"._".contains(c)) {
+            let word = word.trim_matches('.');
+            // With its version, and the kinds of awk.
+            let name = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let is_awk = matches!(name, "gawk" | "mawk" | "nawk");
+            if (is_awk || HIDING_PLACES.contains(&name)) && !SUITES.contains(&(path, word)) {
+                found.push((number + 1, word.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn scripts_leave_logic_to_xtask() {
+    let files = tree();
+    // JavaScript has a folder of its own there.
+    let scripts = files.iter().filter(|file| {
+        (file.path.starts_with("scripts/") && !file.path.starts_with("scripts/page/"))
+            || file.path.starts_with(".ci/")
+    });
+    let mut findings = Vec::new();
+    let mut seen = 0;
+    for file in scripts {
+        seen += 1;
+        for (number, word) in hiding_places(&file.path, &file.text) {
+            findings.push(format!("{}:{number}: {word} belongs into xtask", file.path));
+        }
+    }
+    assert!(seen > 20, "the scripts have moved: {seen} found");
+    report(&findings);
+}
+
+#[test]
+fn a_script_that_hides_logic_is_found() {
+    for planted in [
+        "x=$(awk '{ print $1 }' file)",
+        "printf '# not a comment\\n' | sed 's/a/b/'",
+        "body=\"$(sed '1,/^$/d' <&4)\"",
+        "cat <(jq -r .a report.json)",
+        "python - <<'PY'",
+        "/usr/bin/python3 -c 'import json'",
+        "#!/usr/bin/env python3",
+        "a && perl -ne 1",
+        "need_packages python3-yaml gcc",
+        "gawk 1 file # a comment",
+        "    python2.7 -c 1",
+    ] {
+        let script = format!("#!/usr/bin/env bash\n{planted}\n");
+        assert_eq!(hiding_places("scripts/test", &script).len(), 1, "{planted}");
+        assert_eq!(hiding_places("scripts/test", &script).first().map(|(number, _)| *number), Some(2));
+    }
+    for harmless in [
+        "# sed was tried, awk too",
+        "echo a # then sed",
+        "used=1 based=2",
+        "for task in awkward perlite jquery; do echo \"${#task}\"; done",
+        "say \"no Python 2.7\"",
+        "\"$root/versions/2.7/bin/pypy\" x",
+    ] {
+        assert!(hiding_places("scripts/test", harmless).is_empty(), "{harmless}");
+    }
+    assert!(hiding_places("scripts/conform", "candidates=(python2.7)").is_empty());
+    assert_eq!(hiding_places("scripts/conform", "python3 -c 1").len(), 1);
 }
 
 #[test]
@@ -331,7 +429,8 @@ fn links_between_documents_lead_somewhere() {
 
 /// Paths of the tree that some text or comment names, from the root.
 fn named_paths(text: &str) -> impl Iterator<Item = &str> {
-    const FOLDERS: [&str; 7] = ["cli/", "deploy/", "docs/", "engine/", "perf/", "proto/", "scripts/"];
+    const FOLDERS: [&str; 8] =
+        ["cli/", "deploy/", "docs/", "engine/", "perf/", "proto/", "scripts/", "xtask/"];
     let in_path = |c: char| c.is_alphanumeric() || "_-./".contains(c);
     FOLDERS.into_iter().flat_map(move |folder| text.match_indices(folder)).filter_map(move |(at, _)| {
         let (before, rest) = text.split_at(at);
