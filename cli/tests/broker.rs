@@ -7,41 +7,11 @@
 
 mod process;
 
-use std::{collections::HashMap, path::Path, process::Command, time::Duration};
+use std::time::Duration;
 
-use kafka::{NewRecord, Producer, ProducerOptions, Settings};
+use kafka::{NewRecord, Producer, ProducerOptions};
+use kafka_local::Kafka;
 use process::{Server, bare, get, upgraded, uringcast};
-
-/// A Kafka of its own, in a folder of its own. Stopped and deleted when dropped.
-struct Kafka {
-    dir: tempfile::TempDir,
-    env: HashMap<String, String>,
-}
-
-impl Kafka {
-    fn start() -> Self {
-        let mut kafka = Self { dir: tempfile::tempdir().unwrap(), env: HashMap::new() };
-        kafka.run(&["start", "--port", "0", "--sasl"]);
-        let env = kafka.run(&["env"]);
-        let pairs = env.lines().filter_map(|line| line.split_once('='));
-        kafka.env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        kafka
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka-local");
-        let folder = self.dir.path().join("kafka");
-        let output = Command::new(script).args(arguments).env("KAFKA_LOCAL_DIR", folder).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        self.run(&["stop", "--wipe"]);
-    }
-}
 
 /// Waits until /health says this.
 fn wait_for_health(server: &Server, words: &str) -> String {
@@ -63,7 +33,7 @@ fn drained(server: Server) {
 
 #[test]
 fn a_real_broker_is_used_refused_lost_and_found() {
-    let kafka = Kafka::start();
+    let kafka = Kafka::start(&["--sasl"]);
     a_missing_topic_is_named_and_picked_up(&kafka);
     a_wrong_password_and_a_wrong_ca_are_named(&kafka);
     secrets_come_from_files(&kafka);
@@ -122,7 +92,7 @@ fn a_wrong_password_and_a_wrong_ca_are_named(kafka: &Kafka) {
 }
 
 fn secrets_come_from_files(kafka: &Kafka) {
-    let path = kafka.dir.path().join("password");
+    let path = kafka.folder().join("password");
     std::fs::write(&path, format!("{}\n", kafka.env["SASL_PASSWORD"])).unwrap();
     let server = secured(kafka, &format!("sasl.password=@file:{}", path.display()));
     wait_for_health(&server, "\"ready\"");
@@ -152,7 +122,7 @@ fn check_tells_all_of_it_beforehand(kafka: &Kafka) {
         assert!(text.contains("user, password, certificate and mechanism"), "{text}");
     }
     // A record from the future: ten minutes, for brokers refuse an hour.
-    let producer = Producer::new(&Settings::new(&kafka.env["BROKERS"]), &ProducerOptions::default()).unwrap();
+    let producer = Producer::new(&kafka.settings(), &ProducerOptions::default()).unwrap();
     let ahead_ms = i64::try_from(engine::clock::Now::read().unix_ms).unwrap() + 600_000;
     let record = NewRecord { value: Some(b"1"), ts_ms: Some(ahead_ms), ..NewRecord::default() };
     producer.send(&producer.target("later").unwrap(), &record).unwrap();

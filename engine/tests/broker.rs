@@ -5,8 +5,6 @@
 #![allow(dead_code, reason = "the node serves several test programs")]
 #![expect(clippy::unwrap_used, reason = "tests fail by panics")]
 
-#[path = "node/local.rs"]
-mod local;
 mod node;
 
 use std::time::Duration;
@@ -17,7 +15,7 @@ use engine::{
     inbox::DataState,
 };
 use kafka::NewRecord;
-use local::{Kafka, LONG};
+use kafka_local::{Kafka, LONG};
 use node::{Feed, Node, Options, route};
 use rdkafka::{
     ClientConfig,
@@ -26,7 +24,7 @@ use rdkafka::{
 
 #[test]
 fn a_topic_made_anew_is_a_reset_and_read_from_its_beginning() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("anew", 2);
     let mut node = Node::ready(kafka.settings(), &[route("anew", "{key}")], &Options::default());
     node.hold(0, "k").0.outcome.unwrap();
@@ -59,7 +57,7 @@ fn a_topic_made_anew_is_a_reset_and_read_from_its_beginning() {
 
 #[test]
 fn what_retention_took_is_a_gap_and_reading_goes_on() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("trimmed", 1);
     // A small prefetch and a small slab, so that a still reader soon stops the reading itself.
     let settings = kafka
@@ -101,7 +99,7 @@ fn what_retention_took_is_a_gap_and_reading_goes_on() {
 
 #[test]
 fn new_partitions_and_topics_are_read_from_their_start() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("grows", 1);
     let routes = [route("grows", "{key}"), route("appears", "{key}.appears")];
     let mut node = Node::ready(kafka.settings(), &routes, &Options::default());
@@ -123,7 +121,7 @@ fn new_partitions_and_topics_are_read_from_their_start() {
 
 #[test]
 fn from_a_time_is_from_the_first_record_at_it() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("timed", 1);
     let mut feed = Feed::new(&kafka.settings());
     let first_ms = i64::try_from(Now::read().unix_ms).unwrap() - 100_000;
@@ -155,7 +153,7 @@ fn from_a_time_is_from_the_first_record_at_it() {
 
 #[test]
 fn transactions_and_compression_leave_holes_and_no_gaps() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("packed", 1);
     let mut node = Node::ready(kafka.settings(), &[route("packed", "{key}")], &Options::default());
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
@@ -199,9 +197,9 @@ fn transactions_and_compression_leave_holes_and_no_gaps() {
 
 #[test]
 fn a_wrong_password_is_a_reason_that_names_it() {
-    let kafka = Kafka::shared();
+    let kafka = Kafka::shared(&[]);
     kafka.topic("secret", 1);
-    let wrong = kafka.sasl().with("sasl.password", "guess");
+    let wrong = kafka.sasl("SCRAM-SHA-512").with("sasl.password", "guess");
     let mut node = Node::start(wrong, &[route("secret", "{key}")], &Options::default());
     node.until("a refusal", |node| node.reasons().contains(&"brokers_refuse".to_owned()));
     let (_, text) = node.health.snapshot().reasons.into_iter().next_back().unwrap();
@@ -211,7 +209,7 @@ fn a_wrong_password_is_a_reason_that_names_it() {
     node.hold(0, "k").0.outcome.unwrap();
     node.stop();
 
-    let mut node = Node::ready(kafka.sasl(), &[route("secret", "{key}")], &Options::default());
+    let mut node = Node::ready(kafka.sasl("SCRAM-SHA-512"), &[route("secret", "{key}")], &Options::default());
     let mut feed = Feed::new(&kafka.settings());
     feed.send("secret", 0, "k", 0, 3);
     node.until("3 messages", |node| node.messages() >= 3);

@@ -27,12 +27,12 @@ fn acl(cluster: &Cluster, what: &str, topic: &str, operations: &[&str]) {
     if what == "--remove" {
         arguments.push("--force");
     }
-    cluster.tool("AclCommand", &arguments);
+    cluster.kafka.tool("AclCommand", &arguments);
 }
 
 /// Flags for the SASL_SSL listener.
 fn credentials(cluster: &Cluster) -> Vec<String> {
-    let settings = cluster.kafka.sasl();
+    let settings = cluster.kafka.sasl("SCRAM-SHA-512");
     let properties = settings.properties.iter().map(|(name, value)| format!("{name}={value}"));
     let flags = properties.flat_map(|property| ["--kafka".to_owned(), property]);
     flags.chain(["--brokers".to_owned(), settings.brokers.clone()]).collect()

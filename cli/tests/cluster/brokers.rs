@@ -10,10 +10,9 @@ use std::{
 
 use kafka::{Admin, Settings};
 
-use crate::{
-    local::{Kafka, LONG},
-    outside::{pause, within},
-};
+use kafka_local::{Kafka, LONG};
+
+use crate::outside::{pause, within};
 
 /// Who comes on the plain listener may do everything, as the brokers among themselves; who comes by SASL what lists allow.
 /// A dead broker's partitions are seen to be without a leader after five seconds.
@@ -80,15 +79,9 @@ impl Cluster {
     pub(crate) fn topic(&self, name: &str, assignment: &str, config: &[&str]) {
         let mut arguments = vec!["--create", "--topic", name, "--replica-assignment", assignment];
         arguments.extend(config.iter().flat_map(|config| ["--config", *config]));
-        self.tool("TopicCommand", &arguments);
+        self.kafka.tool("TopicCommand", &arguments);
         // Not every broker knows it at once.
         pause(Duration::from_secs(1));
-    }
-
-    /// One of org.apache.kafka.tools.
-    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> String {
-        let class = format!("org.apache.kafka.tools.{class}");
-        self.kafka.run(&[&["tool", &class], arguments].concat())
     }
 
     /// SIGKILL.
@@ -109,7 +102,7 @@ impl Cluster {
     pub(crate) fn wait_for_leader(&self, topic: &str, leader: &str) {
         let mut said = String::new();
         let led = within(LONG, || {
-            said = self.tool("TopicCommand", &["--describe", "--topic", topic]);
+            said = self.kafka.tool("TopicCommand", &["--describe", "--topic", topic]);
             let words = said.split_whitespace().collect::<Vec<_>>();
             let leaders: Vec<_> = words.windows(2).filter(|pair| pair[0] == "Leader:").collect();
             !leaders.is_empty() && leaders.iter().all(|pair| pair[1] == leader)

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use kafka::{NewRecord, Producer, ProducerOptions, Settings, Target};
 use serde_json::json;
 
-use crate::local::LONG;
+use kafka_local::LONG;
 
 pub(crate) struct Feed {
     producer: Producer,

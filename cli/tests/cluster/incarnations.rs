@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kafka::Admin;
 
+use kafka_local::LONG;
+
 use crate::{
     brokers::Cluster,
     feed::Feed,
     judge,
-    local::LONG,
     outside::{client::Client, pause, within},
     scene::{MENDED, NAMED, Scene},
 };

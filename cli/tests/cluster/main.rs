@@ -14,9 +14,6 @@ mod idle;
 mod incarnations;
 mod judge;
 mod leaders;
-#[allow(dead_code, reason = "it serves several test programs")]
-#[path = "../../../engine/tests/node/local.rs"]
-mod local;
 #[path = "../outside/mod.rs"]
 mod outside;
 #[path = "../process/mod.rs"]

@@ -8,9 +8,10 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 
+use kafka_local::LONG;
+
 use crate::{
     feed::Feed,
-    local::LONG,
     outside::{client::Client, server::tells, within},
     scene::{MENDED, NAMED, Scene},
 };

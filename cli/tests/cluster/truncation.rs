@@ -97,7 +97,7 @@ fn truncation(mut scene: Scene, topic: &str, unseen: bool) {
 /// Waits until broker 3 leads, uncleanly: by itself when it comes back, else because it is told to.
 fn elect(cluster: &Cluster, topic: &str) {
     let leads = || {
-        let said = cluster.tool("TopicCommand", &["--describe", "--topic", topic]);
+        let said = cluster.kafka.tool("TopicCommand", &["--describe", "--topic", topic]);
         said.matches("Leader: 3").count() == 3
     };
     if within(Duration::from_secs(15), leads).is_some() {
@@ -105,7 +105,7 @@ fn elect(cluster: &Cluster, topic: &str) {
     }
     for partition in ["0", "1", "2"] {
         let what = ["--election-type", "UNCLEAN", "--topic", topic, "--partition", partition];
-        cluster.tool("LeaderElectionCommand", &what);
+        cluster.kafka.tool("LeaderElectionCommand", &what);
     }
     cluster.wait_for_leader(topic, "3");
     pause(Duration::from_millis(200));

@@ -10,9 +10,6 @@ mod coming_back;
 mod floods;
 mod healthy;
 mod lagging;
-#[allow(dead_code, reason = "it serves several test programs")]
-#[path = "../../../engine/tests/node/local.rs"]
-mod local;
 #[path = "../outside/mod.rs"]
 mod outside;
 #[path = "../process/mod.rs"]

@@ -2,8 +2,9 @@
 
 use std::{process::Command, time::Duration};
 
+use kafka_local::Kafka;
+
 use crate::{
-    local::Kafka,
     outside::{findings::Findings, server::Server, within},
     process::bare,
 };

@@ -13,31 +13,19 @@
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use common::kafka::{Kafka, PROPERTIES, numbered, wait_for_topic};
+use common::kafka::{PROPERTIES, numbered, start, start_with};
 use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, offsets_in, owned, produce, records};
 use kafka::{
     BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, TopicError,
 };
+use kafka_local::{Kafka, light};
 
-/// The one that tests share. A static is never dropped, so it is stopped when the test binary ends.
 fn shared() -> &'static Kafka {
-    static SHARED: OnceLock<Kafka> = OnceLock::new();
-    extern "C" fn stop() {
-        if let Some(kafka) = SHARED.get() {
-            kafka.run(&["stop", "--wipe"]);
-            let _ = std::fs::remove_dir_all(kafka.dir.path());
-        }
-    }
-    SHARED.get_or_init(|| {
-        let kafka = Kafka::start(&["--sasl"]);
-        // SAFETY: `stop` takes nothing and looks at a static only.
-        assert_eq!(unsafe { libc::atexit(stop) }, 0);
-        kafka
-    })
+    Kafka::shared(&light(PROPERTIES))
 }
 
 fn offsets(records: &[common::Owned]) -> Vec<i64> {
@@ -123,7 +111,7 @@ fn a_topics_settings_can_be_changed() {
     let kafka = shared();
     let admin = kafka.admin();
     admin.create_topic("settings", 1, 1, &[("retention.ms", "60000")], LONG).unwrap();
-    wait_for_topic(&kafka.settings(), "settings");
+    kafka.wait_for_topic("settings");
     admin.alter_topic("settings", &[("retention.ms", "1000"), ("cleanup.policy", "compact")], LONG).unwrap();
     let error = |result: Result<(), Error>| match result {
         Err(Error::Refused(text) | Error::Unknown(text)) => text,
@@ -323,7 +311,7 @@ impl Live {
 
 #[test]
 fn a_killed_broker_is_told_and_nothing_is_lost_or_repeated() {
-    let kafka = Kafka::start(&[]);
+    let kafka = start(&[]);
     kafka.topic("live", 2);
     let mut live = Live::new(&kafka, "live", 2);
     live.send(1_000);
@@ -342,10 +330,10 @@ fn a_killed_broker_is_told_and_nothing_is_lost_or_repeated() {
 
 #[test]
 fn two_brokers_of_three_go_on() {
-    let kafka = Kafka::start(&["--brokers", "3"]);
+    let kafka = start(&["--brokers", "3"]);
     // Every broker leads one of three partitions.
     kafka.run(&["topic", "led", "3", "--replication", "3"]);
-    wait_for_topic(&kafka.settings(), "led");
+    kafka.wait_for_topic("led");
     let mut live = Live::new(&kafka, "led", 3);
     live.send(300);
     live.receive();
@@ -361,8 +349,7 @@ fn a_broker_that_lists_no_broker_for_a_while_is_found_again() {
     // Heartbeats that are rarer than the session is long: the broker is fenced for 300 ms of every 1.3 s, as one is
     // that gets too little CPU. Meanwhile it answers metadata requests with no broker at all, not even itself, and
     // librdkafka lets go of it; often for good (src/reminder.rs, src/consumer.rs).
-    let mut kafka =
-        Kafka::start_with(&[], "broker.session.timeout.ms=1000 broker.heartbeat.interval.ms=1300");
+    let mut kafka = start_with(&[], "broker.session.timeout.ms=1000 broker.heartbeat.interval.ms=1300");
     kafka.topic("fenced", 2);
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();
     consumer.assign("fenced", 0, 0, 0).unwrap();
@@ -384,7 +371,7 @@ fn a_broker_that_lists_no_broker_for_a_while_is_found_again() {
     }
 
     kafka.run(&["stop"]);
-    kafka.properties = PROPERTIES;
+    kafka.variables = light(PROPERTIES).to_vec();
     let (_, port) = kafka.env["BROKERS"].split_once(':').unwrap();
     kafka.run(&["start", "--port", port]);
     for partition in 0..2 {

@@ -14,9 +14,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::kafka::{Kafka, numbered, wait_for_topic};
+use common::kafka::{numbered, replicas, rights, start, start_with};
 use common::{Got, LONG, drain_until, offsets_in, produce, records};
 use kafka::{Ask, At, Consumer, Delivery, Error, Flow, Read, TopicError, Wanted};
+use kafka_local::Kafka;
 
 /// Until the answer is the one that is waited for.
 fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, is: impl Fn(&T) -> bool) -> T {
@@ -33,7 +34,7 @@ fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, is: impl Fn
 
 #[test]
 fn no_record_of_another_life_comes_before_a_doubt() {
-    let kafka = Kafka::start(&[]);
+    let kafka = start(&[]);
     let admin = kafka.admin();
     for round in 0..20 {
         let topic = format!("incarnation-{round}");
@@ -64,9 +65,9 @@ fn no_record_of_another_life_comes_before_a_doubt() {
 
 #[test]
 fn a_topic_made_anew_is_read_though_its_epochs_begin_anew() {
-    let kafka = Kafka::start(&["--brokers", "3"]);
+    let kafka = start(&["--brokers", "3"]);
     kafka.run(&["topic", "epochs", "1", "--replication", "3"]);
-    wait_for_topic(&kafka.settings(), "epochs");
+    kafka.wait_for_topic("epochs");
     produce(&kafka.settings(), "epochs", 0, numbered(0..10));
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();
     consumer.assign("epochs", 0, 0, 1).unwrap();
@@ -83,7 +84,7 @@ fn a_topic_made_anew_is_read_though_its_epochs_begin_anew() {
     let admin = kafka.admin();
     admin.delete_topic("epochs", LONG).unwrap();
     let _ = until("made anew", || admin.create_topic("epochs", 1, 3, &[], LONG), Result::is_ok);
-    wait_for_topic(&kafka.settings(), "epochs");
+    kafka.wait_for_topic("epochs");
     produce(&kafka.settings(), "epochs", 0, numbered(0..50));
     let got = drain_until(&mut consumer, |got| got.iter().any(Got::is_doubt));
     assert!(got[0].is_doubt(), "{got:?}");
@@ -99,9 +100,9 @@ fn a_topic_made_anew_is_read_though_its_epochs_begin_anew() {
 fn truncation(kafka: &Kafka, topic: &str, regrown: usize, renew: impl Fn(&mut Consumer)) -> Vec<Got> {
     let config = [("min.insync.replicas", "1"), ("unclean.leader.election.enable", "true")];
     kafka.admin().create_topic(topic, 1, 2, &config, LONG).unwrap();
-    let described = wait_for_topic(&kafka.settings(), topic);
+    let described = kafka.wait_for_topic(topic);
     assert_eq!(described.partitions, [0]);
-    let (leader, follower) = kafka.replicas(topic);
+    let (leader, follower) = replicas(kafka, topic);
     produce(&kafka.settings(), topic, 0, (0..80).map(|n| format!("both {n}")));
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();
     consumer.assign(topic, 0, 0, 1).unwrap();
@@ -126,7 +127,7 @@ fn truncation(kafka: &Kafka, topic: &str, regrown: usize, renew: impl Fn(&mut Co
 
 #[test]
 fn a_log_that_was_cut_is_told_with_the_place() {
-    let kafka = Kafka::start(&["--brokers", "3"]);
+    let kafka = start(&["--brokers", "3"]);
     for regrown in [90, 100, 130] {
         let got = truncation(&kafka, &format!("truncated-{regrown}"), regrown, |_| ());
         let last = got.last().unwrap();
@@ -142,7 +143,7 @@ const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.author
 
 #[test]
 fn a_right_that_is_taken_away_and_given_again_is_told() {
-    let kafka = Kafka::start_with(&["--sasl"], AUTHORIZER);
+    let kafka = start_with(&["--sasl"], AUTHORIZER);
     kafka.topic("guarded", 1);
     produce(&kafka.settings(), "guarded", 0, numbered(0..5));
     let settings = kafka.sasl("PLAIN");
@@ -153,7 +154,7 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
     let refused = consumer.offsets(&[end], LONG);
     assert!(matches!(refused[..], [Err(Error::Refused(_))]), "{refused:?}");
 
-    kafka.rights(&["--add"], &["Read", "Describe"], "guarded");
+    rights(&kafka, &["--add"], &["Read", "Describe"], "guarded");
     let _ = until("seen", || consumer.topic("guarded", LONG), Result::is_ok);
     assert_eq!(consumer.offsets(&[end], LONG), [Ok(5)]);
     consumer.assign("guarded", 0, 0, 1).unwrap();
@@ -161,9 +162,9 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
 
     // Reading alone, and then seeing as well.
     for (operations, next) in [(&["Read"][..], 5), (&["Read", "Describe"], 6)] {
-        kafka.rights(&["--remove", "--force"], operations, "guarded");
+        rights(&kafka, &["--remove", "--force"], operations, "guarded");
         if operations.len() == 1 {
-            kafka.rights(&["--add"], &["Describe"], "guarded");
+            rights(&kafka, &["--add"], &["Describe"], "guarded");
         } else {
             let _ = consumer.topic("guarded", LONG);
         }
@@ -171,7 +172,7 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
         assert!(matches!(got.last(), Some(Got::Refused { tag: 1, .. })), "{operations:?}: {got:?}");
         assert_eq!(consumer.position(1), Some(i64::try_from(next).unwrap()));
         // Nothing is produced meanwhile: the end of it is told by itself.
-        kafka.rights(&["--add"], &["Read", "Describe"], "guarded");
+        rights(&kafka, &["--add"], &["Read", "Describe"], "guarded");
         let got = drain_until(&mut consumer, |got| got.last().is_some_and(Got::is_doubt));
         assert!(got.len() < 4, "{operations:?}: {got:?}");
         produce(&kafka.settings(), "guarded", 0, numbered(next..next + 1));
@@ -182,7 +183,7 @@ fn a_right_that_is_taken_away_and_given_again_is_told() {
 
 #[test]
 fn a_leader_that_is_lost_is_told_and_costs_no_other() {
-    let kafka = Kafka::start(&["--brokers", "3"]);
+    let kafka = start(&["--brokers", "3"]);
     kafka.topic("alone", 3);
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();
     for partition in 0..3 {
@@ -215,7 +216,7 @@ fn a_leader_that_is_lost_is_told_and_costs_no_other() {
 
 #[test]
 fn another_client_goes_on_behind_errors_and_sees_a_cut() {
-    let kafka = Kafka::start(&[]);
+    let kafka = start(&[]);
     kafka.topic("again", 1);
     produce(&kafka.settings(), "again", 0, numbered(0..10));
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();
@@ -246,7 +247,7 @@ fn another_client_goes_on_behind_errors_and_sees_a_cut() {
 
 #[test]
 fn an_added_partition_waits_for_one_fetch_at_most() {
-    let kafka = Kafka::start(&[]);
+    let kafka = start(&[]);
     kafka.topic("idle", 6);
     (1..6).for_each(|partition| produce(&kafka.settings(), "idle", partition, numbered(0..3)));
     let mut consumer = Consumer::new(&kafka.settings()).unwrap();

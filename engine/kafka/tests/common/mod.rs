@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ::kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
-
-/// Longer than anything takes on a busy machine.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) use kafka_local::LONG;
 
 /// A record, copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
