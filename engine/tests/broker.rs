@@ -2,11 +2,6 @@
 //!
 //! `cargo test -p uringcast-engine --features broker-tests --test broker`
 
-#![allow(dead_code, reason = "the node serves several test programs")]
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
-
-mod node;
-
 use std::time::Duration;
 
 use engine::{
@@ -16,17 +11,17 @@ use engine::{
 };
 use kafka::NewRecord;
 use kafka_local::{Kafka, LONG};
-use node::{Feed, Node, Options, route};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
 };
+use testkit::ingest::{Feed, IngestThreads, Options, route};
 
 #[test]
 fn a_topic_made_anew_is_a_reset_and_read_from_its_beginning() {
     let kafka = Kafka::shared(&[]);
     kafka.topic("anew", 2);
-    let mut node = Node::ready(kafka.settings(), &[route("anew", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(kafka.settings(), &[route("anew", "{key}")], &Options::default());
     node.hold(0, "k").0.outcome.unwrap();
     let mut feed = Feed::new(&kafka.settings());
     feed.send("anew", 0, "k", 0, 10);
@@ -69,7 +64,7 @@ fn what_retention_took_is_a_gap_and_reading_goes_on() {
         .with("message.max.bytes", "16384");
     let slab = SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 };
     let mut node =
-        Node::ready(settings, &[route("trimmed", "{key}")], &Options { slab, ..Options::default() });
+        IngestThreads::ready(settings, &[route("trimmed", "{key}")], &Options { slab, ..Options::default() });
     node.hold(0, "k").0.outcome.unwrap();
     node.still[0] = true;
     const COUNT: i64 = 20_000;
@@ -102,7 +97,7 @@ fn new_partitions_and_topics_are_read_from_their_start() {
     let kafka = Kafka::shared(&[]);
     kafka.topic("grows", 1);
     let routes = [route("grows", "{key}"), route("appears", "{key}.appears")];
-    let mut node = Node::ready(kafka.settings(), &routes, &Options::default());
+    let mut node = IngestThreads::ready(kafka.settings(), &routes, &Options::default());
     assert_eq!(node.reasons(), ["topic_unknown (appears)"]);
     kafka.admin().create_partitions("grows", 3, LONG).unwrap();
     kafka.topic("appears", 1);
@@ -137,14 +132,14 @@ fn from_a_time_is_from_the_first_record_at_it() {
     feed.flush();
     for (after_ms, first) in [(40_000, 40), (40_001, 41), (0, 0)] {
         let options = Options { from: From::Timestamp(first_ms + after_ms), ..Options::default() };
-        let mut node = Node::start(kafka.settings(), &[route("timed", "{key}")], &options);
+        let mut node = IngestThreads::start(kafka.settings(), &[route("timed", "{key}")], &options);
         node.until("the last", |node| node.seen.last().is_some_and(|seen| seen.offset == 99));
         assert_eq!(node.offsets()[&("k".to_owned(), 0)], (first..100).collect::<Vec<_>>());
         node.stop();
     }
     // A time that no record has reached: only what comes.
     let options = Options { from: From::Timestamp(first_ms + 1_000_000), ..Options::default() };
-    let mut node = Node::ready(kafka.settings(), &[route("timed", "{key}")], &options);
+    let mut node = IngestThreads::ready(kafka.settings(), &[route("timed", "{key}")], &options);
     feed.send("timed", 0, "k", 0, 1);
     node.until("one", |node| node.messages() == 1);
     assert_eq!(node.seen[0].offset, 100);
@@ -155,7 +150,7 @@ fn from_a_time_is_from_the_first_record_at_it() {
 fn transactions_and_compression_leave_holes_and_no_gaps() {
     let kafka = Kafka::shared(&[]);
     kafka.topic("packed", 1);
-    let mut node = Node::ready(kafka.settings(), &[route("packed", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(kafka.settings(), &[route("packed", "{key}")], &Options::default());
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
         let mut feed = Feed::new(&kafka.settings().with("compression.type", codec));
         feed.send("packed", 0, codec, 0, 50);
@@ -200,7 +195,7 @@ fn a_wrong_password_is_a_reason_that_names_it() {
     let kafka = Kafka::shared(&[]);
     kafka.topic("secret", 1);
     let wrong = kafka.sasl("SCRAM-SHA-512").with("sasl.password", "guess");
-    let mut node = Node::start(wrong, &[route("secret", "{key}")], &Options::default());
+    let mut node = IngestThreads::start(wrong, &[route("secret", "{key}")], &Options::default());
     node.until("a refusal", |node| node.reasons().contains(&"brokers_refuse".to_owned()));
     let (_, text) = node.health.snapshot().reasons.into_iter().next_back().unwrap();
     assert!(text.to_lowercase().contains("authentication"), "{text}");
@@ -209,7 +204,8 @@ fn a_wrong_password_is_a_reason_that_names_it() {
     node.hold(0, "k").0.outcome.unwrap();
     node.stop();
 
-    let mut node = Node::ready(kafka.sasl("SCRAM-SHA-512"), &[route("secret", "{key}")], &Options::default());
+    let mut node =
+        IngestThreads::ready(kafka.sasl("SCRAM-SHA-512"), &[route("secret", "{key}")], &Options::default());
     let mut feed = Feed::new(&kafka.settings());
     feed.send("secret", 0, "k", 0, 3);
     node.until("3 messages", |node| node.messages() >= 3);
@@ -222,7 +218,7 @@ fn a_wrong_password_is_a_reason_that_names_it() {
 fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     let kafka = Kafka::start(&[]);
     kafka.topic("t", 3);
-    let mut node = Node::ready(kafka.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(kafka.settings(), &[route("t", "{key}")], &Options::default());
     let settings = kafka.settings();
     let (stop, stopped) = flume::bounded::<()>(0);
     let feeding = std::thread::spawn(move || {

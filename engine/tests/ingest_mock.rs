@@ -1,9 +1,6 @@
 //! The ingest threads on rdkafka's mock broker.
 
-#![allow(dead_code, reason = "the node serves several test programs")]
 #![expect(clippy::unwrap_used, reason = "tests fail by panics")]
-
-mod node;
 
 use std::time::Duration;
 
@@ -12,7 +9,7 @@ use engine::{
     inbox::DataState,
 };
 use kafka::{MockCluster, NewRecord};
-use node::{Feed, Node, Options, route};
+use testkit::ingest::{Feed, IngestThreads, Options, route};
 
 fn mock(topics: &[(&str, u32)]) -> MockCluster {
     let mock = MockCluster::start(1).unwrap();
@@ -29,7 +26,7 @@ fn what_is_produced_after_ready_arrives_once_and_in_order() {
     for partition in 0..3 {
         feed.send("t", partition, "old", 0, 10);
     }
-    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
     assert!(node.reasons().is_empty(), "{:?}", node.reasons());
     for partition in 0..3 {
         feed.send("t", partition, "new", 0, 500);
@@ -61,7 +58,7 @@ fn earliest_reads_what_is_there() {
     let mut feed = Feed::new(&mock.settings());
     feed.send("t", 0, "k", 0, 100);
     let options = Options { from: From::Earliest, ..Options::default() };
-    let mut node = Node::start(mock.settings(), &[route("t", "{key}")], &options);
+    let mut node = IngestThreads::start(mock.settings(), &[route("t", "{key}")], &options);
     node.until("100 messages", |node| node.messages() >= 100);
     assert_eq!(node.offsets()[&("k".to_owned(), 0)], (0..100).collect::<Vec<_>>());
     node.stop();
@@ -72,7 +69,7 @@ fn headers_reach_templates_and_messages() {
     let mock = mock(&[("t", 1)]);
     let mut shown = route("t", "{header:kind}.{key}");
     shown.headers = vec!["trace".to_owned()];
-    let mut node = Node::ready(mock.settings(), &[shown], &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &[shown], &Options::default());
     let mut feed = Feed::new(&mock.settings());
     let headers: [(&str, &[u8]); 2] = [("trace", b"abc"), ("kind", b"fx")];
     let record =
@@ -90,7 +87,7 @@ fn headers_reach_templates_and_messages() {
 fn an_unknown_topic_is_told_and_picked_up_when_it_is_created() {
     let mock = mock(&[("there", 1)]);
     let routes = [route("there", "{key}"), route("later", "{key}.later")];
-    let mut node = Node::ready(mock.settings(), &routes, &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &routes, &Options::default());
     assert_eq!(node.reasons(), ["topic_unknown (later)"]);
     let (answer, _) = node.hold(0, "k.later");
     assert_eq!(answer.outcome.unwrap().topics.len(), 2, "one may subscribe before the topic is there");
@@ -107,7 +104,7 @@ fn an_unknown_topic_is_told_and_picked_up_when_it_is_created() {
 #[test]
 fn an_outage_is_told_and_nothing_is_lost_or_doubled() {
     let mock = mock(&[("t", 2)]);
-    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
     let mut feed = Feed::new(&mock.settings());
     feed.send("t", 0, "k", 0, 100);
     node.until("100 messages", |node| node.messages() >= 100);
@@ -155,7 +152,7 @@ fn an_outage_is_told_and_nothing_is_lost_or_doubled() {
 #[test]
 fn an_idle_topic_is_live_again_without_a_record() {
     let mock = mock(&[("t", 1)]);
-    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
     mock.broker_down(1).unwrap();
     node.until("stale", |node| !node.states.is_empty());
     mock.broker_up(1).unwrap();
@@ -170,7 +167,7 @@ fn brokers_that_are_away_at_start_are_waited_for() {
     let mut feed = Feed::new(&mock.settings());
     feed.send("t", 0, "k", 0, 5);
     mock.broker_down(1).unwrap();
-    let mut node = Node::start(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::start(mock.settings(), &[route("t", "{key}")], &Options::default());
     node.until("a reason", |node| node.reasons() == ["brokers_unreachable"]);
     assert!(!node.health.is_ready());
     node.hold(0, "k").0.outcome.unwrap();
@@ -192,7 +189,7 @@ fn a_shard_that_stands_still_stops_ingest_and_nothing_else() {
         slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 },
         ..Options::default()
     };
-    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &options);
+    let mut node = IngestThreads::ready(mock.settings(), &[route("t", "{key}")], &options);
     node.still[1] = true;
     let mut feed = Feed::new(&mock.settings());
     // More than the slab takes; less than the mock keeps.
@@ -230,8 +227,11 @@ fn a_shard_that_stands_still_stops_ingest_and_nothing_else() {
 fn ingest_ends_also_while_it_waits_for_a_shard() {
     let mock = mock(&[("t", 1)]);
     let slab = SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 };
-    let mut node =
-        Node::ready(mock.settings(), &[route("t", "{key}")], &Options { slab, ..Options::default() });
+    let mut node = IngestThreads::ready(
+        mock.settings(),
+        &[route("t", "{key}")],
+        &Options { slab, ..Options::default() },
+    );
     node.still[0] = true;
     let mut feed = Feed::new(&mock.settings());
     feed.send("t", 0, "k", 0, 12_000);
@@ -246,7 +246,7 @@ fn a_value_above_the_limit_stops_a_topic_whose_route_says_so() {
     stopping.oversized = Oversized::Stop;
     let limits = Limits { record_value_bytes: 100, ..Limits::default() };
     let options = Options { limits, ..Options::default() };
-    let mut node = Node::ready(mock.settings(), &[stopping, route("gap", "{key}")], &options);
+    let mut node = IngestThreads::ready(mock.settings(), &[stopping, route("gap", "{key}")], &options);
     let mut feed = Feed::new(&mock.settings());
     let large = format!("\"{}\"", "x".repeat(200));
     for topic in ["stop", "gap"] {
@@ -268,8 +268,9 @@ fn a_value_above_the_limit_stops_a_topic_whose_route_says_so() {
 #[test]
 fn a_property_that_librdkafka_refuses_is_named() {
     let settings = kafka::Settings::new("127.0.0.1:1").with("no.such.property", "1");
-    let failed =
-        std::panic::catch_unwind(|| Node::start(settings, &[route("t", "{key}")], &Options::default()));
+    let failed = std::panic::catch_unwind(|| {
+        IngestThreads::start(settings, &[route("t", "{key}")], &Options::default())
+    });
     let panic = failed.err().unwrap();
     let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
     assert!(text.contains("no.such.property"), "{text}");
@@ -284,7 +285,7 @@ fn a_partition_without_its_leader_at_start_costs_only_itself() {
     let mut feed = Feed::new(&mock.settings());
     feed.send("t", 1, "old", 0, 4);
     mock.broker_down(2).unwrap();
-    let mut node = Node::start(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::start(mock.settings(), &[route("t", "{key}")], &Options::default());
     node.within(Duration::from_secs(10), "ready", |node| node.health.is_ready());
     feed.send("t", 0, "k", 0, 5);
     node.until("5 messages", |node| node.messages() >= 5);
@@ -309,7 +310,7 @@ fn a_new_leader_changes_nothing() {
     let mock = MockCluster::start(2).unwrap();
     mock.create_topic("t", 1).unwrap();
     mock.set_leader("t", 0, 1).unwrap();
-    let mut node = Node::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
+    let mut node = IngestThreads::ready(mock.settings(), &[route("t", "{key}")], &Options::default());
     let mut feed = Feed::new(&mock.settings());
     for turn in 0..6 {
         feed.send("t", 0, "k", turn * 100, 100);

@@ -4,42 +4,25 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread::JoinHandle,
+    net::{TcpListener, TcpStream},
     time::Duration,
 };
 
 use engine::{
     clock::Now,
-    config::{Config, Limits, Route, SlabSizes},
+    config::{Config, Limits},
     error::Error,
-    server::{self, Addresses, Handle, Summary},
+    server,
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use proto::channel::Template;
-use tungstenite::{Message, WebSocket};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Running {
-    handle: Handle,
-    addresses: Addresses,
-    thread: JoinHandle<Result<Summary, Error>>,
-}
+use testkit::node::{self, Node, PATIENCE, text};
+use tungstenite::Message;
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
-        shards: 2,
-        admin: Some("127.0.0.1:0".parse().unwrap()),
         limits: Limits { connections: 100, record_value_bytes: 64 << 10, ..Limits::default() },
         drain_timeout: Duration::from_secs(5),
-        slab: SlabSizes { bytes: 4 << 20, entries: 8_192, large_frame_bytes: 32 << 10 },
-        ..Config::new(
-            "127.0.0.1:0".parse().unwrap(),
-            kafka,
-            vec![Route::new("trades", Template::parse("{key}.trade").unwrap())],
-        )
+        ..node::config(kafka, "trades", "{key}.trade")
     }
 }
 
@@ -49,65 +32,10 @@ fn cluster() -> MockCluster {
     cluster
 }
 
-fn start(config: Config) -> Running {
-    let (control, handle) = server::control();
-    let thread = std::thread::spawn(move || server::run(config, control));
-    let addresses = handle.addresses(PATIENCE).expect("the server listens");
-    Running { handle, addresses, thread }
-}
-
-fn start_ready(config: Config) -> Running {
-    let running = start(config);
-    assert!(running.handle.is_ready_within(PATIENCE), "{:?}", running.health());
-    running
-}
-
-impl Running {
-    fn client(&self) -> WebSocket<TcpStream> {
-        let stream = TcpStream::connect(self.addresses.public).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (mut client, _) =
-            tungstenite::client(format!("ws://{}/ws", self.addresses.public), stream).unwrap();
-        assert!(text(&mut client).contains("\"welcome\""));
-        client
-    }
-
-    fn subscriber(&self, channel: &str) -> WebSocket<TcpStream> {
-        let mut client = self.client();
-        let request = format!(r#"{{"type":"subscribe","id":1,"data":{{"channels":["{channel}"]}}}}"#);
-        client.send(Message::text(request)).unwrap();
-        assert!(text(&mut client).contains("subscription_ack"));
-        client
-    }
-
-    fn health(&self) -> (u16, serde_json::Value) {
-        let (status, body) = get(self.addresses.admin.unwrap(), "/health");
-        (status, serde_json::from_str(&body).unwrap())
-    }
-
-    fn end(self) -> Result<Summary, Error> {
-        self.thread.join().unwrap()
-    }
-}
-
-fn text(client: &mut WebSocket<TcpStream>) -> String {
-    client.read().unwrap().into_text().unwrap().to_string()
-}
-
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
 #[test]
 fn serves_then_drains_and_holds_nothing() {
     let cluster = cluster();
-    let running = start_ready(config(cluster.settings()));
+    let running = Node::ready(config(cluster.settings()));
     assert_eq!(running.health().0, 200);
     let mut clients: Vec<_> = (0..20).map(|_| running.subscriber("BTC.trade")).collect();
 
@@ -125,7 +53,7 @@ fn serves_then_drains_and_holds_nothing() {
             assert!(message.contains(&format!("\"n\":{n}}}")), "{n}: {message}");
         }
     }
-    let (_, metrics) = get(running.addresses.admin.unwrap(), "/metrics");
+    let (_, metrics) = running.get("/metrics");
     for shard in 0..2 {
         let deliveries = format!("uringcast_shard_deliveries_total{{shard=\"{shard}\"}} 500");
         assert!(metrics.contains(&deliveries), "{metrics}");
@@ -149,7 +77,7 @@ fn the_one_too_many_is_refused_until_one_leaves() {
     let cluster = cluster();
     let mut config = config(cluster.settings());
     config.limits.connections = 3;
-    let running = start_ready(config);
+    let running = Node::ready(config);
     let mut clients: Vec<_> = (0..3).map(|_| running.client()).collect();
     let refused = || {
         let stream = TcpStream::connect(running.addresses.public).unwrap();
@@ -178,7 +106,7 @@ fn a_client_that_reads_nothing_does_not_hold_the_drain() {
     let cluster = cluster();
     let mut config = config(cluster.settings());
     config.drain_timeout = Duration::from_secs(2);
-    let running = start_ready(config);
+    let running = Node::ready(config);
     let stuck = running.subscriber("BTC.trade");
     let producer = Producer::new(&cluster.settings(), &ProducerOptions::default()).unwrap();
     let target = producer.target("trades").unwrap();
@@ -202,7 +130,7 @@ fn a_stop_ends_at_once() {
     let cluster = cluster();
     let mut config = config(cluster.settings());
     config.drain_timeout = Duration::from_secs(60);
-    let running = start_ready(config);
+    let running = Node::ready(config);
     let mut clients: Vec<_> = (0..100).map(|_| running.client()).collect();
     let began = Now::read().mono_ms();
     running.handle.stop();
@@ -218,7 +146,7 @@ fn a_stop_ends_at_once() {
 fn without_brokers_it_says_so_and_still_drains() {
     // Nobody listens on a port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let running = start(config(kafka::Settings { brokers: free.to_string(), properties: Vec::new() }));
+    let running = Node::start(config(kafka::Settings { brokers: free.to_string(), properties: Vec::new() }));
     let limit = Now::read().mono_ms() + 20_000;
     let reason = loop {
         let (status, body) = running.health();
@@ -291,7 +219,7 @@ fn what_cannot_start_names_why() {
 fn clients_are_let_in_once_health_says_ready() {
     for _ in 0..3 {
         let cluster = cluster();
-        let running = start(config(cluster.settings()));
+        let running = Node::start(config(cluster.settings()));
         let limit_ms = Now::read().mono_ms() + 20_000;
         while running.health().0 != 200 {
             assert!(Now::read().mono_ms() < limit_ms, "{:?}", running.health());

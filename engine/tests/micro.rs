@@ -9,9 +9,6 @@ mod cases;
 mod figures;
 #[path = "../benches/micro/ingest.rs"]
 mod ingest;
-#[expect(dead_code, reason = "other tests need more of it")]
-#[path = "clients/world.rs"]
-mod world;
 
 use std::path::Path;
 

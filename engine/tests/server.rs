@@ -2,61 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{
-    collections::HashMap,
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use engine::{
-    config::{Config, Limits, Route, SlabSizes},
-    server::{Handle, Summary, control, run},
-};
+use engine::config::{Config, Limits, SlabSizes};
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use proto::channel::Template;
 use serde_json::{Value, json};
-use tungstenite::{Message, WebSocket, client::IntoClientRequest, protocol::frame::coding::CloseCode};
+use testkit::node::{self, Client, Node, PATIENCE};
+use tungstenite::{Message, protocol::frame::coding::CloseCode};
 
-const WAIT: Duration = Duration::from_secs(20);
-
-type Client = WebSocket<TcpStream>;
-
-fn config(mock: &MockCluster, shards: usize) -> Config {
+fn config(mock: &MockCluster) -> Config {
     Config {
-        shards,
+        admin: None,
         limits: Limits { record_value_bytes: 256 << 10, ..Limits::default() },
         drain_timeout: Duration::from_secs(10),
         slab: SlabSizes { bytes: 8 << 20, entries: 1 << 16, large_frame_bytes: 64 << 10 },
-        ..Config::new(
-            "127.0.0.1:0".parse().unwrap(),
-            mock.settings(),
-            vec![Route::new("trades", Template::parse("{key}").unwrap())],
-        )
+        ..node::config(mock.settings(), "trades", "{key}")
     }
-}
-
-struct Running {
-    handle: Handle,
-    public: SocketAddr,
-    thread: std::thread::JoinHandle<Result<Summary, engine::error::Error>>,
-}
-
-fn start(config: Config) -> Running {
-    let (control, handle) = control();
-    let thread = std::thread::spawn(move || run(config, control));
-    let Some(addresses) = handle.addresses(WAIT) else {
-        panic!("does not listen: {:?}", thread.join());
-    };
-    let public = addresses.public;
-    assert!(handle.is_ready_within(WAIT), "ready");
-    Running { handle, public, thread }
-}
-
-fn connect(public: SocketAddr) -> Client {
-    let stream = TcpStream::connect(public).unwrap();
-    stream.set_read_timeout(Some(WAIT)).unwrap();
-    let request = format!("ws://{public}/ws?welcome=0").into_client_request().unwrap();
-    tungstenite::client(request, stream).unwrap().0
 }
 
 fn read(client: &mut Client) -> Value {
@@ -82,8 +43,8 @@ fn a_hundred_clients_get_every_message_once_and_in_order_and_are_told_of_the_dra
     const RECORDS: usize = 2_000;
     let mock = MockCluster::start(1).unwrap();
     mock.create_topic("trades", 4).unwrap();
-    let server = start(config(&mock, 2));
-    let mut clients: Vec<Client> = (0..100).map(|_| connect(server.public)).collect();
+    let server = Node::ready(config(&mock));
+    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
     for (nth, client) in clients.iter_mut().enumerate() {
         let channels = [format!("key-{}", nth % KEYS), "all".to_owned()];
         let ack = ask(client, &json!({"type": "subscribe", "id": nth, "data": {"channels": channels}}));
@@ -103,7 +64,7 @@ fn a_hundred_clients_get_every_message_once_and_in_order_and_are_told_of_the_dra
             NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
         producer.send(&target, &record).unwrap();
     }
-    producer.flush(WAIT).unwrap();
+    producer.flush(PATIENCE).unwrap();
 
     for (nth, client) in clients.iter_mut().enumerate() {
         let own = nth % KEYS;
@@ -145,6 +106,6 @@ fn a_hundred_clients_get_every_message_once_and_in_order_and_are_told_of_the_dra
         client.flush().ok();
     }
     drop(clients);
-    let summary = server.thread.join().unwrap().unwrap();
+    let summary = server.end().unwrap();
     assert_eq!(summary.connections, 100);
 }

@@ -2,30 +2,21 @@
 //! the process nor the kernel holds more than its bounded part for them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{io::Write as _, net::SocketAddr, thread::JoinHandle, time::Duration};
 
 use engine::{
     clock::Now,
-    config::{Config, Limits, Route, SlabSizes},
-    server::{self, Addresses},
+    config::{Config, Limits, SlabSizes},
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use proto::{
-    channel::Template,
-    ws::{
-        frame::{OpCode, put_masked},
-        handshake::client_request,
-    },
+use proto::ws::{
+    frame::{OpCode, put_masked},
+    handshake::client_request,
 };
 use socket2::{Domain, Socket, Type};
-use tungstenite::{Message, WebSocket};
+use testkit::node::{self, Client, Node, PATIENCE, text};
+use tungstenite::Message;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const STUCK: u64 = 1_000;
 const READERS: u64 = 8;
 /// Messages before and after the stuck clients come: more than their sockets take, and more than the slab holds.
@@ -39,34 +30,24 @@ const PROCESS_BYTES_EACH: u64 = 16 << 10;
 
 fn config(kafka: kafka::Settings) -> Config {
     Config {
-        shards: 2,
-        admin: Some("127.0.0.1:0".parse().unwrap()),
         limits: Limits { record_value_bytes: 64 << 10, ..Limits::default() },
         drain_timeout: Duration::from_secs(10),
         slab: SlabSizes { bytes: 1 << 20, entries: 8_192, large_frame_bytes: 64 << 10 },
-        ..Config::new(
-            "127.0.0.1:0".parse().unwrap(),
-            kafka,
-            vec![Route::new("t", Template::parse("{key}").unwrap())],
-        )
+        ..node::config(kafka, "t", "{key}")
     }
 }
 
 const SUBSCRIBE: &str = r#"{"type":"subscribe","id":1,"data":{"channels":["all"]}}"#;
 
-type Client = WebSocket<TcpStream>;
-
 /// Reads all messages; gives the time from producer to client of each, ms, and stays.
-fn reader(public: SocketAddr) -> JoinHandle<(Vec<f64>, Client)> {
-    let stream = TcpStream::connect(public).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (mut client, _) = tungstenite::client(format!("ws://{public}/ws?welcome=0"), stream).unwrap();
+fn reader(node: &Node) -> JoinHandle<(Vec<f64>, Client)> {
+    let mut client = node.connect();
     client.send(Message::text(SUBSCRIBE)).unwrap();
-    assert!(client.read().unwrap().into_text().unwrap().contains("subscription_ack"));
+    assert!(text(&mut client).contains("subscription_ack"));
     std::thread::spawn(move || {
         let mut took = Vec::new();
         while took.len() < BEFORE + AFTER {
-            let text = client.read().unwrap().into_text().unwrap();
+            let text = text(&mut client);
             let now_ns = Now::read().mono_ns;
             let message: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(message["data"]["n"], took.len(), "once and in order: {text:.200}");
@@ -90,21 +71,17 @@ fn stuck(public: SocketAddr) -> Socket {
 }
 
 /// The sum over the shards of a metric.
-fn metric(addresses: &Addresses, name: &str) -> u64 {
-    let mut stream = TcpStream::connect(addresses.admin.unwrap()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
+fn metric(node: &Node, name: &str) -> u64 {
+    let (_, text) = node.get("/metrics");
     let start = format!("uringcast_{name}{{");
     let values = text.lines().filter(|line| line.starts_with(&start));
     values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-fn wait_for(addresses: &Addresses, name: &str, wanted: u64) {
+fn wait_for(node: &Node, name: &str, wanted: u64) {
     let limit_ms = Now::read().mono_ms() + 30_000;
-    while metric(addresses, name) < wanted {
-        assert!(Now::read().mono_ms() < limit_ms, "{name}: {} of {wanted}", metric(addresses, name));
+    while metric(node, name) < wanted {
+        assert!(Now::read().mono_ms() < limit_ms, "{name}: {} of {wanted}", metric(node, name));
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }
@@ -133,12 +110,8 @@ fn median(times: &[f64]) -> f64 {
 fn clients_that_never_read_cost_the_others_nothing() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
-    let (control, handle) = server::control();
-    let config = config(cluster.settings());
-    let thread = std::thread::spawn(move || server::run(config, control));
-    let addresses = handle.addresses(PATIENCE).expect("the server listens");
-    assert!(handle.is_ready_within(PATIENCE));
-    let readers: Vec<_> = (0..READERS).map(|_| reader(addresses.public)).collect();
+    let node = Node::ready(config(cluster.settings()));
+    let readers: Vec<_> = (0..READERS).map(|_| reader(&node)).collect();
 
     let producer = Producer::new(&cluster.settings(), &ProducerOptions::default()).unwrap();
     let target = producer.target("t").unwrap();
@@ -155,15 +128,15 @@ fn clients_that_never_read_cost_the_others_nothing() {
     };
     produce(0..BEFORE);
     let (kernel_before, resident_before) = (kernel_bytes(), resident_bytes());
-    let stuck: Vec<Socket> = (0..STUCK).map(|_| stuck(addresses.public)).collect();
-    wait_for(&addresses, "shard_subscriptions", STUCK + READERS);
+    let stuck: Vec<Socket> = (0..STUCK).map(|_| stuck(node.addresses.public)).collect();
+    wait_for(&node, "shard_subscriptions", STUCK + READERS);
     produce(BEFORE..BEFORE + AFTER);
     let (times, readers): (Vec<_>, Vec<_>) = readers.into_iter().map(|reader| reader.join().unwrap()).unzip();
 
     // All of them are there, full, and behind what the slab holds: it went round twice.
-    wait_for(&addresses, "shard_lagged_total", STUCK);
-    assert_eq!(metric(&addresses, "shard_blocked"), STUCK);
-    assert_eq!(metric(&addresses, "shard_load"), STUCK + READERS, "nobody was dropped");
+    wait_for(&node, "shard_lagged_total", STUCK);
+    assert_eq!(metric(&node, "shard_blocked"), STUCK);
+    assert_eq!(metric(&node, "shard_load"), STUCK + READERS, "nobody was dropped");
     let kernel = kernel_bytes().saturating_sub(kernel_before);
     assert!(kernel > STUCK * (16 << 10), "{kernel} bytes: their sockets are not full, this shows nothing");
     assert!(kernel < STUCK * KERNEL_BYTES_EACH, "the kernel holds {} bytes for each", kernel / STUCK);
@@ -178,8 +151,8 @@ fn clients_that_never_read_cost_the_others_nothing() {
     assert!(after < 2.0 * before + 10.0, "{before} ms before they came, {after} ms with them");
 
     // They do not hold the drain either.
-    handle.drain();
-    let summary = thread.join().unwrap().unwrap();
+    node.handle.drain();
+    let summary = node.end().unwrap();
     assert_eq!(summary.connections, STUCK + READERS);
     assert!(summary.drained_ms < 10_000, "{summary:?}");
     drop((stuck, readers));

@@ -43,6 +43,7 @@ const OF_INBOXES: &[&str] = &[
     "engine/src/",
     "engine/tests/",
     "engine/benches/",
+    "engine/testkit/",
     "engine/slab-check/",
     "perf/src/client/",
     "perf/src/control.rs",

@@ -11,8 +11,7 @@ use proto::{
         frame::{OpCode, put_masked},
     },
 };
-
-use crate::world::{Client, Heard, Plan, World, epoch};
+use testkit::world::{Client, Heard, Plan, World, epoch};
 
 /// One thing that is counted.
 pub(crate) struct Case {

@@ -13,9 +13,6 @@
 mod cases;
 mod figures;
 mod ingest;
-#[expect(dead_code, reason = "tests need more of it")]
-#[path = "../../tests/clients/world.rs"]
-mod world;
 
 use std::{
     collections::BTreeMap,

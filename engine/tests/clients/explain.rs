@@ -2,7 +2,7 @@
 
 use engine::inbox::ShardFacts;
 
-use super::world::{Plan, World};
+use testkit::world::{Plan, World};
 
 fn subscribers(world: &mut World, channels: &[&str]) -> Vec<(usize, usize)> {
     let ShardFacts { shard, subscribers } = world.explain(channels);

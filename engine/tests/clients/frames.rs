@@ -2,7 +2,7 @@
 
 use proto::ws::frame::OpCode;
 
-use crate::world::{Client, Heard, Plan, World};
+use testkit::world::{Client, Heard, Plan, World};
 
 /// What `break_it` sends is answered by a close with `code`, and then the end.
 fn ends_with(code: u16, break_it: impl FnOnce(&mut Client)) {

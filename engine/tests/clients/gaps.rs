@@ -4,7 +4,7 @@ use engine::ingest::Bounds;
 use proto::native::reply::GapReason;
 use serde_json::{Value, json};
 
-use crate::world::{Plan, World, pos};
+use testkit::world::{Plan, World, pos};
 
 /// Retention takes so many records that were not read.
 fn lose(world: &mut World, count: i64) -> (i64, i64) {

@@ -3,7 +3,7 @@
 
 use proto::ws::frame::{OpCode, put_masked};
 
-use crate::world::{Client, Heard, PING_INTERVAL_MS, Plan, World};
+use testkit::world::{Client, Heard, PING_INTERVAL_MS, Plan, World};
 
 /// So many masked frames with this first byte and no payload.
 fn empty_frames(first: u8, count: usize) -> Vec<u8> {

@@ -10,4 +10,3 @@ mod records;
 mod requests;
 mod silence;
 mod slow;
-mod world;

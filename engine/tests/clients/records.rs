@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Plan, World, pos};
+use testkit::world::{Plan, World, pos};
 
 #[test]
 fn a_record_without_a_key_is_counted_and_holds_nothing_up() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Heard, Plan, World};
+use testkit::world::{Heard, Plan, World};
 
 /// The code and the id of an error.
 fn error(object: &Value) -> (&str, &Value) {

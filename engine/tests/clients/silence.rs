@@ -12,7 +12,7 @@ use proto::ws::{
 };
 use serde_json::json;
 
-use crate::world::{Heard, PING_GRACE_MS, PING_INTERVAL_MS, Plan, World};
+use testkit::world::{Heard, PING_GRACE_MS, PING_INTERVAL_MS, Plan, World};
 
 /// Ten turns of the keep-alive and more.
 const LONG_MS: u64 = 12 * PING_INTERVAL_MS;
@@ -40,7 +40,7 @@ fn who_holds_something_gets_its_position_instead() {
     }
     let mut heard = Vec::new();
     world.pass(DEAD_MS, |_| heard.extend(client.heard()));
-    let next = proto::position::Vector { epoch: crate::world::epoch(), next: vec![3] }.to_string();
+    let next = proto::position::Vector { epoch: testkit::world::epoch(), next: vec![3] }.to_string();
     assert_eq!(heard, [Heard::Json(json!({"type": "position", "pos": [next]}))]);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Client, Heard, Plan, World, offset, pos};
+use testkit::world::{Client, Heard, Plan, World, offset, pos};
 
 /// Produces `count` records of a value of so many bytes; `reader` reads all the while.
 fn produce_to(world: &mut World, reader: &mut Client, count: usize, bytes: usize) -> Vec<i64> {

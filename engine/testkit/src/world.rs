@@ -27,12 +27,12 @@ use ring::{
 use serde_json::Value;
 
 /// What a world differs in.
-pub(crate) struct Plan {
-    pub(crate) limits: Limits,
-    pub(crate) keepalive: Keepalive,
-    pub(crate) sizes: Sizes,
+pub struct Plan {
+    pub limits: Limits,
+    pub keepalive: Keepalive,
+    pub sizes: Sizes,
     /// Messages that ingest's inbox holds.
-    pub(crate) ingest_inbox: usize,
+    pub ingest_inbox: usize,
 }
 
 impl Default for Plan {
@@ -49,36 +49,36 @@ impl Default for Plan {
 }
 
 impl Plan {
-    pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+    pub fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let mut plan = Self::default();
         change(&mut plan.limits);
         plan
     }
 }
 
-pub(crate) const PING_INTERVAL_MS: u64 = 25_000;
-pub(crate) const PING_GRACE_MS: u64 = 10_000;
+pub const PING_INTERVAL_MS: u64 = 25_000;
+pub const PING_GRACE_MS: u64 = 10_000;
 
 /// One topic, `t`, of one partition, whose records go to `KEY.trade`.
-pub(crate) struct World {
-    pub(crate) shard: Shard<FakeRing>,
-    pub(crate) bus: Bus<FakeDescriptor>,
-    pub(crate) metrics: Arc<ShardMetrics>,
-    pub(crate) ingest: Arc<IngestMetrics>,
-    pub(crate) load: Arc<AtomicUsize>,
+pub struct World {
+    pub shard: Shard<FakeRing>,
+    pub bus: Bus<FakeDescriptor>,
+    pub metrics: Arc<ShardMetrics>,
+    pub ingest: Arc<IngestMetrics>,
+    pub load: Arc<AtomicUsize>,
     /// Ingest looks at its inbox.
-    pub(crate) answers: bool,
+    pub answers: bool,
     net: FakeNet,
     inbox: flume::Sender<ToShard<FakeDescriptor>>,
     now: Now,
     /// Offset of the next record.
-    pub(crate) next: i64,
+    pub next: i64,
     /// Subscriptions that came to lag in one turn, at most.
-    pub(crate) lagged_in_a_turn: u64,
+    pub lagged_in_a_turn: u64,
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         let (mut writer, mut readers) = slab(plan.sizes, 1);
         let (inbox, receiver) = flume::bounded(64);
         let (to_ingest, lookups) = flume::bounded(plan.ingest_inbox);
@@ -132,11 +132,11 @@ impl World {
     }
 
     /// A millisecond passes, and everybody has a turn.
-    pub(crate) fn turn(&mut self) {
+    pub fn turn(&mut self) {
         self.turn_after(1);
     }
 
-    pub(crate) fn turns(&mut self, turns: usize) {
+    pub fn turns(&mut self, turns: usize) {
         (0..turns).for_each(|_| self.turn());
     }
 
@@ -152,14 +152,14 @@ impl World {
     }
 
     /// The shard alone has a turn, in no time.
-    pub(crate) fn shard_turn(&mut self) {
+    pub fn shard_turn(&mut self) {
         let (now, before) = (self.now, self.metrics.lagged.get());
         self.shard.tick(|| now, Wait::No).unwrap();
         self.lagged_in_a_turn = self.lagged_in_a_turn.max(self.metrics.lagged.get() - before);
     }
 
     /// So much time passes, a tenth of a second at a time; `each` is what the clients do meanwhile.
-    pub(crate) fn pass(&mut self, ms: u64, mut each: impl FnMut(&mut Self)) {
+    pub fn pass(&mut self, ms: u64, mut each: impl FnMut(&mut Self)) {
         for _ in 0..ms.div_ceil(100) {
             self.turn_after(100);
             self.turn();
@@ -168,7 +168,7 @@ impl World {
     }
 
     /// Ingest reads a record. It is taken, sooner or later.
-    pub(crate) fn produce(&mut self, key: Option<&str>, value: &str) {
+    pub fn produce(&mut self, key: Option<&str>, value: &str) {
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
         let record = Record { offset: self.next, ts_ms: 5, key, value, headers: &[] };
         for _ in 0..10_000 {
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// So many clients, each subscribed to `c0.trade` to `c499.trade` and told so, that read nothing from now on.
-    pub(crate) fn crowd_that_reads_nothing(&mut self, clients: usize) -> Vec<Client> {
+    pub fn crowd_that_reads_nothing(&mut self, clients: usize) -> Vec<Client> {
         let names: Vec<String> = (0..500).map(|number| format!("c{number}.trade")).collect();
         let mut crowd: Vec<Client> = (0..clients).map(|_| self.connect()).collect();
         for client in &mut crowd {
@@ -202,7 +202,7 @@ impl World {
     }
 
     /// A client that holds nothing, without a welcome.
-    pub(crate) fn connect(&mut self) -> Client {
+    pub fn connect(&mut self) -> Client {
         let (descriptor, peer) = self.net.connect();
         let reservation = Reservation::take(&self.load, 64).unwrap();
         let handover =
@@ -213,7 +213,7 @@ impl World {
     }
 
     /// A client that holds these channels.
-    pub(crate) fn subscriber(&mut self, channels: &[&str]) -> Client {
+    pub fn subscriber(&mut self, channels: &[&str]) -> Client {
         let mut client = self.connect();
         client.subscribe(1, channels);
         self.turns(3);
@@ -223,7 +223,7 @@ impl World {
     }
 
     /// What the shard answers when it is asked about channels.
-    pub(crate) fn explain(&mut self, channels: &[&str]) -> ShardFacts {
+    pub fn explain(&mut self, channels: &[&str]) -> ShardFacts {
         let (reply, answer) = flume::bounded(1);
         let channels = channels.iter().map(|name| Arc::from(*name)).collect();
         self.inbox.send(ToShard::Explain(ExplainChannels { channels, reply })).unwrap();
@@ -231,64 +231,64 @@ impl World {
         answer.try_recv().unwrap()
     }
 
-    pub(crate) fn tell(&mut self, state: DataState) {
+    pub fn tell(&mut self, state: DataState) {
         self.bus.state(state);
         self.turns(2);
     }
 }
 
-pub(crate) fn epoch() -> Epoch {
+pub fn epoch() -> Epoch {
     Epoch::of("cluster", b"t")
 }
 
 /// A client's position in the one partition.
-pub(crate) fn pos(offset: i64) -> String {
+pub fn pos(offset: i64) -> String {
     format!("{}.0.{offset}", epoch())
 }
 
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Heard {
+pub enum Heard {
     Json(Value),
     Ping,
     Pong(Vec<u8>),
     Close(u16),
 }
 
-pub(crate) struct Client {
-    pub(crate) peer: FakePeer,
+pub struct Client {
+    pub peer: FakePeer,
     /// The text of the close frame that came.
-    pub(crate) close_text: String,
+    pub close_text: String,
     decoder: Decoder,
 }
 
 impl Client {
-    pub(crate) fn put(&mut self, opcode: OpCode, payload: &[u8]) {
+    pub fn put(&mut self, opcode: OpCode, payload: &[u8]) {
         let mut frame = Vec::new();
         put_masked(&mut frame, opcode, payload, [9, 8, 7, 6]);
         self.peer.write(&frame);
     }
 
-    pub(crate) fn text(&mut self, text: &str) {
+    pub fn text(&mut self, text: &str) {
         self.put(OpCode::Text, text.as_bytes());
     }
 
-    pub(crate) fn subscribe(&mut self, id: i64, channels: &[&str]) {
+    pub fn subscribe(&mut self, id: i64, channels: &[&str]) {
         let request = serde_json::json!({"type": "subscribe", "id": id, "data": {"channels": channels}});
         self.text(&request.to_string());
     }
 
-    pub(crate) fn heartbeat(&mut self, id: i64) {
+    pub fn heartbeat(&mut self, id: i64) {
         self.text(&format!(r#"{{"type":"heartbeat","id":{id}}}"#));
     }
 
     /// Everything that has come since the last look.
-    pub(crate) fn heard(&mut self) -> Vec<Heard> {
+    pub fn heard(&mut self) -> Vec<Heard> {
         self.heard_of(usize::MAX)
     }
 
     /// The same, of so many bytes of it.
-    pub(crate) fn heard_of(&mut self, bytes: usize) -> Vec<Heard> {
+    pub fn heard_of(&mut self, bytes: usize) -> Vec<Heard> {
         let mut bytes = self.peer.read_up_to(bytes);
         let mut input = &mut bytes[..];
         let mut heard = Vec::new();
@@ -314,7 +314,7 @@ impl Client {
     }
 
     /// Only JSON has come.
-    pub(crate) fn objects(&mut self) -> Vec<Value> {
+    pub fn objects(&mut self) -> Vec<Value> {
         let object = |heard| match heard {
             Heard::Json(object) => object,
             Heard::Ping | Heard::Pong(_) | Heard::Close(_) => panic!("{heard:?}"),
@@ -323,20 +323,20 @@ impl Client {
     }
 
     /// Only this has come.
-    pub(crate) fn object(&mut self) -> Value {
+    pub fn object(&mut self) -> Value {
         let mut objects = self.objects();
         assert_eq!(objects.len(), 1, "{objects:?}");
         objects.remove(0)
     }
 
     /// Offsets of the messages that have come, and nothing else has.
-    pub(crate) fn offsets(&mut self) -> Vec<i64> {
+    pub fn offsets(&mut self) -> Vec<i64> {
         self.objects().iter().map(offset).collect()
     }
 }
 
 /// Offset of a message.
-pub(crate) fn offset(message: &Value) -> i64 {
+pub fn offset(message: &Value) -> i64 {
     assert_eq!(message["type"], "message", "{message}");
     message["pos"].as_str().unwrap().rsplit('.').next().unwrap().parse().unwrap()
 }

@@ -29,24 +29,24 @@ use serde_json::Value;
 
 /// A frame as a subscriber would see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// `message`, or the reason of a gap.
-    pub(crate) kind: String,
-    pub(crate) channel: String,
-    pub(crate) epoch: String,
-    pub(crate) partition: u32,
+    pub kind: String,
+    pub channel: String,
+    pub epoch: String,
+    pub partition: u32,
     /// Of the message, or the first one missing.
-    pub(crate) offset: i64,
+    pub offset: i64,
     /// The same, or the last one missing.
-    pub(crate) to: i64,
-    pub(crate) data: Value,
+    pub to: i64,
+    pub data: Value,
 }
 
-pub(crate) struct Options {
-    pub(crate) from: From,
-    pub(crate) shards: usize,
-    pub(crate) slab: SlabSizes,
-    pub(crate) limits: Limits,
+pub struct Options {
+    pub from: From,
+    pub shards: usize,
+    pub slab: SlabSizes,
+    pub limits: Limits,
 }
 
 impl Default for Options {
@@ -56,19 +56,19 @@ impl Default for Options {
     }
 }
 
-pub(crate) struct Node {
-    pub(crate) readers: Vec<Reader>,
+pub struct IngestThreads {
+    pub readers: Vec<Reader>,
     /// Readers that are not looked at.
-    pub(crate) still: Vec<bool>,
+    pub still: Vec<bool>,
     /// What reader 0 saw.
-    pub(crate) seen: Vec<Seen>,
+    pub seen: Vec<Seen>,
     /// Of all topics together.
-    pub(crate) states: Vec<DataState>,
+    pub states: Vec<DataState>,
     /// Of single topics.
-    pub(crate) statuses: Vec<Status>,
-    pub(crate) metrics: Arc<IngestMetrics>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) catalog: SharedCatalog,
+    pub statuses: Vec<Status>,
+    pub metrics: Arc<IngestMetrics>,
+    pub health: Arc<Health>,
+    pub catalog: SharedCatalog,
     read: Vec<u64>,
     answers: HashMap<(usize, String), Answer>,
     inboxes: Vec<Receiver<ToShard<OwnedFd>>>,
@@ -77,7 +77,7 @@ pub(crate) struct Node {
     threads: Vec<JoinHandle<()>>,
 }
 
-pub(crate) fn route(topic: &str, template: &str) -> Route {
+pub fn route(topic: &str, template: &str) -> Route {
     Route {
         topic: topic.to_owned(),
         template: Template::parse(template).unwrap(),
@@ -98,9 +98,9 @@ fn config(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Config
     }
 }
 
-impl Node {
+impl IngestThreads {
     /// Starts the threads; waits for nothing.
-    pub(crate) fn start(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
+    pub fn start(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
         let config = config(kafka, routes, options);
         let sizes = Sizes {
             bytes: config.slab.bytes,
@@ -147,14 +147,14 @@ impl Node {
     }
 
     /// The same, and waits until it is ready.
-    pub(crate) fn ready(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
-        let mut node = Self::start(kafka, routes, options);
-        node.until("ready", |node| node.health.is_ready());
-        node
+    pub fn ready(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Self {
+        let mut threads = Self::start(kafka, routes, options);
+        threads.until("ready", |threads| threads.health.is_ready());
+        threads
     }
 
     /// Looks at what is there, then sleeps a little.
-    pub(crate) fn look(&mut self) {
+    pub fn look(&mut self) {
         for number in 0..self.readers.len() {
             if !self.still[number] {
                 self.look_with(number);
@@ -208,12 +208,12 @@ impl Node {
     }
 
     /// Looks until it is so; panics after a generous while.
-    pub(crate) fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
         self.within(Duration::from_secs(60), what, so);
     }
 
     /// The same with a bound of its own. How long it took.
-    pub(crate) fn within(&mut self, bound: Duration, what: &str, so: impl Fn(&Self) -> bool) -> Duration {
+    pub fn within(&mut self, bound: Duration, what: &str, so: impl Fn(&Self) -> bool) -> Duration {
         let began_ns = Now::read().mono_ns;
         loop {
             self.look();
@@ -234,7 +234,7 @@ impl Node {
     }
 
     /// Looks for a while.
-    pub(crate) fn look_for(&mut self, time: Duration) {
+    pub fn look_for(&mut self, time: Duration) {
         let began_ns = Now::read().mono_ns;
         while Duration::from_nanos(Now::read().mono_ns - began_ns) < time {
             self.look();
@@ -242,18 +242,19 @@ impl Node {
     }
 
     /// Asks for a channel's number, as a shard does, and waits for the answer. How long that took.
-    pub(crate) fn hold(&mut self, shard: usize, name: &str) -> (Answer, Duration) {
+    pub fn hold(&mut self, shard: usize, name: &str) -> (Answer, Duration) {
         self.to_ingest
             .send(ToIngest::Lookup(ChannelLookup { shard, name: name.into(), modest: true }))
             .unwrap();
         self.waker.wake();
         let key = (shard, name.to_owned());
-        let spent = self.within(Duration::from_secs(5), "an answer", |node| node.answers.contains_key(&key));
+        let spent =
+            self.within(Duration::from_secs(5), "an answer", |threads| threads.answers.contains_key(&key));
         (self.answers.remove(&key).unwrap(), spent)
     }
 
     /// Offsets of the messages seen, by channel and partition, in their order.
-    pub(crate) fn offsets(&self) -> BTreeMap<(String, u32), Vec<i64>> {
+    pub fn offsets(&self) -> BTreeMap<(String, u32), Vec<i64>> {
         let mut offsets: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for seen in self.seen.iter().filter(|seen| seen.kind == "message") {
             offsets.entry((seen.channel.clone(), seen.partition)).or_default().push(seen.offset);
@@ -261,21 +262,21 @@ impl Node {
         offsets
     }
 
-    pub(crate) fn messages(&self) -> usize {
+    pub fn messages(&self) -> usize {
         self.seen.iter().filter(|seen| seen.kind == "message").count()
     }
 
-    pub(crate) fn gaps(&self) -> Vec<Seen> {
+    pub fn gaps(&self) -> Vec<Seen> {
         self.seen.iter().filter(|seen| seen.kind != "message").cloned().collect()
     }
 
     /// Words of the present reasons.
-    pub(crate) fn reasons(&self) -> Vec<String> {
+    pub fn reasons(&self) -> Vec<String> {
         self.health.snapshot().reasons.iter().map(|(reason, _)| reason.to_string()).collect()
     }
 
     /// Ends the threads as a server does, and waits for them.
-    pub(crate) fn stop(mut self) -> Self {
+    pub fn stop(mut self) -> Self {
         self.to_ingest.send(ToIngest::Stop).unwrap();
         self.waker.wake();
         for thread in std::mem::take(&mut self.threads) {
@@ -328,19 +329,19 @@ fn seen_gap(gap: Gap, catalog: &Catalog) -> Seen {
 }
 
 /// A producer that waits until everything is delivered.
-pub(crate) struct Feed {
+pub struct Feed {
     producer: kafka::Producer,
     targets: HashMap<String, kafka::Target>,
 }
 
 impl Feed {
-    pub(crate) fn new(settings: &kafka::Settings) -> Self {
+    pub fn new(settings: &kafka::Settings) -> Self {
         let options = kafka::ProducerOptions { idempotent: true, linger_ms: 1 };
         Self { producer: kafka::Producer::new(settings, &options).unwrap(), targets: HashMap::new() }
     }
 
     /// Queues a record; waits for room.
-    pub(crate) fn queue(&mut self, topic: &str, record: &kafka::NewRecord<'_>) {
+    pub fn queue(&mut self, topic: &str, record: &kafka::NewRecord<'_>) {
         let producer = &self.producer;
         let target = self.targets.entry(topic.to_owned()).or_insert_with(|| producer.target(topic).unwrap());
         while let Err(error) = producer.send(target, record) {
@@ -350,13 +351,13 @@ impl Feed {
     }
 
     /// Waits for everything queued.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         self.producer.flush(Duration::from_secs(60)).unwrap();
         assert_eq!(self.producer.counts().failed, 0, "{:?}", self.producer.last_error());
     }
 
     /// `count` records with the numbers from `first` as values.
-    pub(crate) fn send(&mut self, topic: &str, partition: u32, key: &str, first: i64, count: i64) {
+    pub fn send(&mut self, topic: &str, partition: u32, key: &str, first: i64, count: i64) {
         for number in first..first + count {
             let value = number.to_string();
             self.queue(
