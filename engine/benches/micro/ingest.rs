@@ -14,7 +14,7 @@ use engine::{
 };
 use proto::{channel::Template, native::message::Payload, position::Epoch};
 
-use crate::cases::json;
+use super::cases::json;
 
 /// Each kind of record, so many of it.
 pub(crate) fn run_all(records: i64) {

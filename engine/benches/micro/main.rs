@@ -6,7 +6,7 @@
 //! - `-- --record` writes the figures instead; `-- --figures FILE` takes another file.
 //! - `-- --ingest` measures the ingest thread by the clock (see `ingest.rs`).
 //!
-//! That every case works, and that the comparison fails when it should, is tested in `tests/micro.rs`.
+//! That every case works, and that the comparison fails when it should, is tested in `tests/clients/micro.rs`.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 

@@ -1,8 +1,6 @@
 //! The admin thread with a real HTTP client: /health in every state, a /metrics that parses and leaves nothing out, and an
 //! /explain that asks everybody and waits for nobody too long.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::{
     collections::BTreeMap,
     io::{Read, Write},

@@ -1,7 +1,5 @@
 //! The ingest threads on rdkafka's mock broker.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
-
 use std::time::Duration;
 
 use engine::{

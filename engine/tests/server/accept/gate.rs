@@ -17,7 +17,7 @@ use engine::{
 };
 use tokio::sync::watch;
 
-use crate::client::PATIENCE;
+use super::client::PATIENCE;
 
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,

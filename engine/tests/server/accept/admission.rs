@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
+use super::{
     client::{ask, connect, read_answer, upgrade, upgrade_with},
     gate::{Gate, options, settings},
 };

@@ -7,7 +7,7 @@ use engine::{
 use proto::ws::frame::{OpCode, put_close};
 use ring::fake::{Disturbances, FakePeer};
 
-use crate::world::{Plan, World, expected, sent};
+use super::world::{Plan, World, expected, sent};
 
 const MESSAGE_MAX: usize = 1 << 20;
 

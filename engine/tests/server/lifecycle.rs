@@ -1,10 +1,8 @@
 //! The whole server on a mock broker, real sockets and real rings: start, serve, drain, and everything that can go wrong
 //! with a start.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::{
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -15,6 +13,7 @@ use engine::{
     server,
 };
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
+use socket2::{Domain, Socket, Type};
 use testkit::node::{self, Node, PATIENCE, text};
 use tungstenite::Message;
 
@@ -144,9 +143,12 @@ fn a_stop_ends_at_once() {
 
 #[test]
 fn without_brokers_it_says_so_and_still_drains() {
-    // Nobody listens on a port that was free a moment ago.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let running = Node::start(config(kafka::Settings { brokers: free.to_string(), properties: Vec::new() }));
+    // A port that nobody listens on, and that no other test can be given meanwhile: it is taken.
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    taken.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap();
+    let running =
+        Node::start(config(kafka::Settings { brokers: address.to_string(), properties: Vec::new() }));
     let limit = Now::read().mono_ms() + 20_000;
     let reason = loop {
         let (status, body) = running.health();

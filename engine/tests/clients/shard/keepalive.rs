@@ -1,6 +1,6 @@
 //! Who is alive: judged by what the peer's kernel has acknowledged since the connection's turn.
 
-use crate::world::{Plan, World};
+use super::world::{Plan, World};
 
 const INTERVAL_MS: u64 = 5_000;
 const GRACE_MS: u64 = 2_000;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use engine::accept::Phase;
 
-use crate::{
+use super::{
     client::{ask, connect, read_answer, upgrade},
     gate::{Gate, settings},
 };

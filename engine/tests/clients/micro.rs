@@ -1,18 +1,17 @@
 //! The micro-benchmarks as tests: every case on a tiny input, and the comparison of figures.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[expect(dead_code, reason = "the benchmark needs more of it")]
-#[path = "../benches/micro/cases.rs"]
+#[path = "../../benches/micro/cases.rs"]
 mod cases;
 #[expect(dead_code, reason = "the benchmark needs more of it")]
-#[path = "../benches/micro/figures.rs"]
+#[path = "../../benches/micro/figures.rs"]
 mod figures;
-#[path = "../benches/micro/ingest.rs"]
+#[path = "../../benches/micro/ingest.rs"]
 mod ingest;
 
 use std::path::Path;
 
-use crate::figures::{Figure, Figures, Toolchain};
+use figures::{Figure, Figures, Toolchain};
 
 #[test]
 fn every_case_runs() {

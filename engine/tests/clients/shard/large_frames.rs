@@ -5,7 +5,7 @@ use engine::slab::Sizes;
 use proto::ws::frame::OpCode;
 use ring::fake::FakePeer;
 
-use crate::world::{Plan, World, expected};
+use super::world::{Plan, World, expected};
 
 const LARGE: usize = 100_000;
 

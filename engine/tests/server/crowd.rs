@@ -1,7 +1,5 @@
 //! The whole server in this process, on librdkafka's mock broker, with real sockets and foreign (tungstenite) clients.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::{collections::HashMap, time::Duration};
 
 use engine::config::{Config, Limits, SlabSizes};

@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use engine::accept::Phase;
 
-use crate::{
+use super::{
     client::{ask, connect, read_answer, upgrade},
     gate::{Gate, settings},
 };
@@ -24,7 +24,7 @@ fn a_slow_request_is_answered_408_while_it_is_still_coming() {
     }
     // Some more bytes behind its answer do not make it lose the answer.
     slow.write_all(b"XXXX").unwrap();
-    slow.set_read_timeout(Some(crate::client::PATIENCE)).unwrap();
+    slow.set_read_timeout(Some(super::client::PATIENCE)).unwrap();
     let answer = read_answer(&mut slow);
     assert_eq!(answer.status, 408);
     assert_eq!(gate.metrics.refused_too_slow.get(), 1);
@@ -97,7 +97,7 @@ fn handshakes_are_bounded_and_more_wait_in_the_backlog() {
     assert!(waiting.peek(&mut [0]).is_err(), "nobody answers yet");
     assert_eq!(gate.metrics.accepted.get(), 4);
     silent.pop();
-    waiting.set_read_timeout(Some(crate::client::PATIENCE)).unwrap();
+    waiting.set_read_timeout(Some(super::client::PATIENCE)).unwrap();
     assert_eq!(read_answer(&mut waiting).status, 101);
 }
 
