@@ -3,11 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use ring::counting::{Counting, allocations};
+use ring::counting::allocations;
 use ring::{Completion, Event, KernelRing, Key, Op, Outcome, Ring, Send, Setup, Wait};
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 #[test]
 fn the_hot_path_allocates_nothing() {
