@@ -1,13 +1,11 @@
-//! What both test binaries use: records owned, and waiting with an end.
-
-pub(crate) mod kafka;
+//! What both test programs use: records owned, and waiting with an end.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ::kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
+use kafka::{BrokerEvent, Consumer, Delivery, NewRecord, Producer, ProducerOptions, Settings};
 pub(crate) use kafka_local::LONG;
 
 /// A record, copied.
@@ -161,6 +159,11 @@ pub(crate) fn produce(
         "{:?}",
         producer.last_error()
     );
+}
+
+/// Values that are numbers.
+pub(crate) fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
+    range.map(|n| n.to_string())
 }
 
 /// A way to a broker, whose other end and whose answers can be changed.

@@ -1,20 +1,10 @@
 //! The crate on librdkafka's mock broker: what needs no real one.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
-
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use common::{Got, LONG, drain_until, events, nothing, produce, records};
+use crate::common::{Got, LONG, drain_until, events, nothing, numbered, produce, records};
 use kafka::{
     BrokerEvent, Consumer, Error, MockCluster, NewRecord, Partitioner, Producer, ProducerOptions, SendError,
     Settings, TopicError,
@@ -28,10 +18,6 @@ fn mock(topic: &str, partitions: u32) -> MockCluster {
 
 fn is_down(event: &BrokerEvent) -> bool {
     matches!(event, BrokerEvent::Down(_))
-}
-
-fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
-    range.map(|n| n.to_string())
 }
 
 #[test]

@@ -1,18 +1,8 @@
 //! Batches that librdkafka cannot read: a relay between the mock broker and the consumer spoils them.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
-
 use std::sync::Arc;
 
-use common::{Got, drain_until, lead_through, offsets_in, produce, relayed, replace};
+use crate::common::{Got, drain_until, lead_through, offsets_in, produce, relayed, replace};
 use kafka::{Consumer, MockCluster, Settings};
 
 /// A consumer of topic `t` that reads through the relay; `spoil` is given each answer that has "spoil" in it.

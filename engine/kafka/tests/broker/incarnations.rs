@@ -1,23 +1,13 @@
 //! Topics made anew, logs truncated, leaders lost and rights taken away, on real brokers.
-//!
-//! `cargo test -p uringcast-kafka --features broker-tests --test incarnations`
-
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::kafka::{numbered, replicas, rights, start, start_with};
-use common::{Got, LONG, drain_until, offsets_in, produce, records};
+use crate::common::{Got, LONG, drain_until, numbered, offsets_in, produce, records};
 use kafka::{Ask, At, Consumer, Delivery, Error, Flow, Read, TopicError, Wanted};
 use kafka_local::Kafka;
+
+use crate::common;
+use crate::local::{start, start_with};
 
 /// Until the answer is the one that is waited for.
 fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, is: impl Fn(&T) -> bool) -> T {
@@ -30,6 +20,27 @@ fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, is: impl Fn
         assert!(start.elapsed() < LONG * 2, "{what}: {answer:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Leader and follower of partition 0 of a topic with two replicas.
+fn replicas(kafka: &Kafka, topic: &str) -> (String, String) {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+    let mut config = ClientConfig::new();
+    let client: BaseConsumer = config.set("bootstrap.servers", &kafka.env["BROKERS"]).create().unwrap();
+    let metadata = client.fetch_metadata(Some(topic), LONG).unwrap();
+    let partition = &metadata.topics()[0].partitions()[0];
+    let follower = partition.replicas().iter().find(|&&id| id != partition.leader()).unwrap();
+    (partition.leader().to_string(), follower.to_string())
+}
+
+/// Adds rights of the SASL user to a topic (`--add`), or takes them away (`--remove --force`).
+fn rights(kafka: &Kafka, change: &[&str], operations: &[&str], topic: &str) {
+    let user = format!("User:{}", kafka.env["SASL_USER"]);
+    let mut arguments = [change, &["--allow-principal", &user, "--topic", topic]].concat();
+    arguments.extend(operations.iter().flat_map(|operation| ["--operation", *operation]));
+    kafka.tool("AclCommand", &arguments);
 }
 
 #[test]

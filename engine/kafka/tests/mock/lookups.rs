@@ -1,20 +1,10 @@
 //! Lookups in the cluster, on librdkafka's mock broker.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use common::{LONG, produce};
+use crate::common::{self, LONG, produce};
 use kafka::{Ask, At, Consumer, Error, MockCluster, TopicError, TopicId, Wanted};
 
 const SHORT: Duration = Duration::from_secs(2);

@@ -1,28 +1,20 @@
 //! The crate on a real Kafka, started here through scripts/kafka-local: one for the tests that share it, with a
 //! SASL_SSL listener, and one of its own for the test that kills it.
-//!
-//! `cargo test -p uringcast-kafka --features broker-tests --test broker`
-
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::kafka::{PROPERTIES, numbered, start, start_with};
-use common::{Got, LONG, drain_and_watch, drain_until, events, nothing, offsets_in, owned, produce, records};
+use crate::common::{
+    Got, LONG, drain_and_watch, drain_until, events, nothing, numbered, offsets_in, owned, produce, records,
+};
 use kafka::{
     BrokerEvent, Consumer, Delivery, Error, NewRecord, Producer, ProducerOptions, Settings, TopicError,
 };
 use kafka_local::{Kafka, light};
+
+use crate::common;
+use crate::local::{PROPERTIES, start, start_with};
 
 fn shared() -> &'static Kafka {
     Kafka::shared(&light(PROPERTIES))

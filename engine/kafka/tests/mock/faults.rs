@@ -1,28 +1,14 @@
 //! What becomes of reading when a fetch fails, a leader changes or nobody leads: on librdkafka's mock broker.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    reason = "tests read the clock, share a relay and fail by panics"
-)]
-
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::{Got, LONG, drain_until, offsets_in, produce, records};
+use crate::common::{Got, LONG, drain_until, numbered, offsets_in, produce, records};
 use kafka::{Consumer, Delivery, Flow, MockCluster, Read};
 
 fn mock(topic: &str, partitions: u32) -> MockCluster {
     let mock = MockCluster::start(1).unwrap();
     mock.create_topic(topic, partitions).unwrap();
     mock
-}
-
-fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
-    range.map(|n| n.to_string())
 }
 
 #[test]
