@@ -1,7 +1,7 @@
 //! `uringcast bench` and `uringcast produce` as programs: exit codes, files, worker processes, records.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-#[path = "../../perf/tests/support/mod.rs"]
+#[path = "../../perf/tests/load/support/mod.rs"]
 mod support;
 
 use std::{

@@ -1,5 +1,4 @@
 //! The producer against librdkafka's mock broker: what is due reaches the topic, on its key, in order, with its stamp.
-#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::{
     sync::{

@@ -1,14 +1,15 @@
 //! One message at a time, through a server that adds a known delay: on a mock broker, real sockets and real
 //! consumers.
-#![expect(clippy::unwrap_used, reason = "test code")]
-
-mod support;
 
 use std::time::Duration;
 
 use kafka::MockCluster;
 use perf::{latency::Plan, plan::Target};
-use support::bridge::{self, Bridge};
+
+use crate::support::{
+    bridge::{self, Bridge},
+    nobody,
+};
 
 /// A mock broker with the topic, and a server over it.
 fn plan(mock: &MockCluster, bridge: Bridge) -> Plan {
@@ -59,7 +60,7 @@ fn who_is_not_there_is_named() {
     let good = plan(&mock, Bridge { deny: true, ..Bridge::default() });
     let error = perf::latency::run(&good).unwrap_err().to_string();
     assert!(error.contains("\"key-0\" refused: UNKNOWN_CHANNEL"), "{error}");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_taken, free) = nobody();
     let nobody = Plan { target: Target::parse(&format!("ws://{free}/ws")).unwrap(), ..good };
     let error = perf::latency::run(&nobody).unwrap_err().to_string();
     assert!(error.contains("refused"), "{error}");

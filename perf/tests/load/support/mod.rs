@@ -1,7 +1,7 @@
 //! A WebSocket server that knows what every client shall get, and does one thing wrong for one of them. It is
 //! made of tungstenite and threads and shares nothing with the real server or with our own framing.
 #![expect(clippy::unwrap_used, reason = "test code")]
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "the tests of the binary use a part of it")]
 
 pub(crate) mod bridge;
 
@@ -17,6 +17,7 @@ use std::{
 };
 
 use perf::{Clock, payload};
+use socket2::{Domain, Socket, Type};
 use tungstenite::{
     Message, WebSocket,
     handshake::server::{Request, Response},
@@ -73,6 +74,14 @@ pub(crate) struct Served {
     pub(crate) addr: SocketAddr,
     pub(crate) answers: Arc<AtomicUsize>,
     pub(crate) peers: mpsc::Receiver<IpAddr>,
+}
+
+/// An address that nobody listens on. The port is bound, or another test's server might be given it.
+pub(crate) fn nobody() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// Starts the server.

@@ -1,13 +1,11 @@
 //! A server that does one thing wrong to one client fails the run, and the right server passes it: the whole
 //! load generator on real sockets and a real ring.
-#![expect(clippy::unwrap_used, reason = "test code")]
-
-mod support;
 
 use std::time::Duration;
 
 use perf::{Plan, Report, plan::Target, verify::Counts};
-use support::{Fault, MESSAGES, Served, serve};
+
+use crate::support::{Fault, MESSAGES, Served, nobody, serve};
 
 const CLIENTS: u32 = 4;
 const PER_CLIENT: u32 = 2;
@@ -156,7 +154,7 @@ fn an_expected_close_passes_and_an_unexpected_one_fails() {
 
 #[test]
 fn nobody_listening_is_a_failed_run_not_an_error() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_taken, free) = nobody();
     let plan = Plan::new(Target::parse(&format!("ws://{free}/ws")).unwrap());
     let report = perf::run(&plan, None).unwrap();
     assert_eq!(report.connections.failed, 1);
