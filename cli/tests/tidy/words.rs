@@ -33,7 +33,7 @@ const OF_TOPICS: &[&str] = &[
     "engine/tests/sim/place.rs",
     "engine/tests/sim/redeem.rs",
     "engine/tests/sim/scenarios/truncations.rs",
-    "cli/tests/cluster/",
+    "cli/tests/broker/cluster/",
     "docs/DESIGN.md",
     "docs/adr/",
 ];
@@ -54,7 +54,7 @@ const OF_INBOXES: &[&str] = &[
     "docs/DESIGN.md",
 ];
 
-const OF_BENCH: &[&str] = &["perf/src/", "perf/tests/", "cli/src/bench/", "cli/tests/report.rs"];
+const OF_BENCH: &[&str] = &["perf/src/", "perf/tests/", "cli/src/bench/", "cli/tests/commands/report.rs"];
 
 const OLD: [Old; 24] = [
     old(&["bell"], "waker", &[]),

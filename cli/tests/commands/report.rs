@@ -1,16 +1,13 @@
 //! What `uringcast bench` makes of a run of the real server over a mock broker: page, baseline, comparison, latency.
-#![expect(clippy::unwrap_used, reason = "test code")]
-
-mod process;
-
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
 use kafka::MockCluster;
-use process::{Server, uringcast};
 use serde_json::Value;
+
+use crate::process::{Server, uringcast};
 
 /// Exit code, standard output, and standard error.
 fn bench(args: &[&str]) -> (Option<i32>, String, String) {

@@ -12,7 +12,7 @@ use kafka::{Admin, Settings};
 
 use kafka_local::{Kafka, LONG};
 
-use crate::outside::{pause, within};
+use super::outside::{pause, within};
 
 /// Who comes on the plain listener may do everything, as the brokers among themselves; who comes by SASL what lists allow.
 /// A dead broker's partitions are seen to be without a leader after five seconds.

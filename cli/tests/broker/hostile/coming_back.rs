@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use proto::ws::decoder::{Decoder, Event, Limits};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     healthy::Run,
     outside::within,
     raw::{Raw, text},

@@ -1,9 +1,5 @@
 //! `uringcast serve` as a process: exit codes, what it says when a setting is wrong, signals.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod process;
-
 use std::{
     io::Read as _,
     net::{TcpListener, TcpStream},
@@ -11,7 +7,8 @@ use std::{
 };
 
 use kafka::MockCluster;
-use process::{ROUTE, Server, ended, forbid_io_uring, get, upgraded, uringcast};
+
+use crate::process::{ROUTE, Server, ended, forbid_io_uring, get, upgraded, uringcast};
 
 #[test]
 fn a_wrong_setting_is_exit_code_2_and_named() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
+use super::{
     healthy::Run,
     outside::pause,
     raw::{Raw, text},

@@ -11,7 +11,7 @@ use perf::{
     schedule::Rate,
 };
 
-use crate::{
+use super::{
     outside::{findings::Findings, within},
     world::World,
 };
@@ -59,7 +59,7 @@ impl Run {
             world.server.metric("shard_connections").unwrap_or(0.0) >= f64::from(CLIENTS)
         });
         assert!(all.is_some(), "the healthy clients are not there");
-        crate::outside::pause(Duration::from_secs(3));
+        super::outside::pause(Duration::from_secs(3));
         run
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
+use super::{
     outside::{client::Client, pause},
     scene::{MENDED, Scene},
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::position::Vector;
 
-use crate::{
+use super::{
     brokers::Cluster,
     feed::Feed,
     outside::{client::Client, pause, within},

@@ -6,7 +6,7 @@ use kafka::Admin;
 
 use kafka_local::LONG;
 
-use crate::{
+use super::{
     brokers::Cluster,
     feed::Feed,
     judge,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
+use super::{
     brokers::{Cluster, Turn},
     outside::{client::Client, findings::Findings, server::Server, within},
     process::bare,

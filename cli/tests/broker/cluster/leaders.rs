@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
+use super::{
     feed::Feed,
     outside::client::Client,
     scene::{MENDED, NAMED, Scene},

@@ -1,14 +1,11 @@
 //! `uringcast check` as a process: findings provoked for real, exit codes, and the same settings as serve.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod process;
-
 use std::{net::TcpListener, process::Command};
 
 use kafka::MockCluster;
-use process::{bare, ended, forbid_io_uring};
 use serde_json::Value;
+
+use crate::process::{bare, ended, forbid_io_uring};
 
 /// Settings that fit any host.
 const SMALL: [&str; 12] = [

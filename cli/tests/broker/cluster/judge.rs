@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::outside::client::{Client, Heard};
+use super::outside::client::{Client, Heard};
 
 /// One record as delivered: its place among all that was heard, its incarnation, its number.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,10 @@
 //! `uringcast echo` as a process: any path, large messages, no Kafka, drain.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod process;
-
 use std::net::TcpStream;
 
-use process::{Server, echo, get};
 use tungstenite::{Message, WebSocket, protocol::WebSocketConfig};
+
+use crate::process::{Server, echo, get};
 
 fn client(server: &Server, path: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(server.public).unwrap();

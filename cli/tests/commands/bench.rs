@@ -1,9 +1,4 @@
 //! `uringcast bench` and `uringcast produce` as programs: exit codes, files, worker processes, records.
-#![expect(clippy::unwrap_used, reason = "test code")]
-
-#[path = "../../perf/tests/load/support/mod.rs"]
-mod support;
-
 use std::{
     collections::BTreeSet,
     io::Write as _,
@@ -12,7 +7,8 @@ use std::{
 };
 
 use kafka::{Delivery, MockCluster, Settings};
-use support::{Fault, MESSAGES, serve};
+
+use crate::support::{Fault, MESSAGES, serve};
 
 /// All messages that four clients with two channels each shall get.
 const ALL: u64 = MESSAGES * 4 * 2;

@@ -1,9 +1,5 @@
 //! `uringcast explain` as a process against a real server: what it tells, the reasons it finds, exit codes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod process;
-
 use std::{
     ffi::OsStr,
     net::{SocketAddr, TcpStream},
@@ -12,9 +8,10 @@ use std::{
 };
 
 use kafka::{MockCluster, NewRecord, Producer, ProducerOptions};
-use process::{Server, bare, get, upgraded, uringcast};
 use serde_json::Value;
 use tungstenite::{Message, WebSocket};
+
+use crate::process::{Server, bare, get, upgraded, uringcast};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use kafka_local::LONG;
 
-use crate::{
+use super::{
     feed::Feed,
     outside::{client::Client, server::tells, within},
     scene::{MENDED, NAMED, Scene},

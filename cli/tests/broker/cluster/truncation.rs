@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
+use super::{
     brokers::Cluster,
     feed::Feed,
     outside::{client::Client, client::Heard, pause, within},

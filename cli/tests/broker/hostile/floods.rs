@@ -12,7 +12,7 @@ use std::{
 
 use proto::ws::frame::OpCode;
 
-use crate::{
+use super::{
     healthy::Run,
     outside::pause,
     raw::{Raw, control, fragment, text},

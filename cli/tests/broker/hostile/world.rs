@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use kafka_local::Kafka;
 
-use crate::{
+use super::{
     outside::{findings::Findings, server::Server, within},
     process::bare,
 };

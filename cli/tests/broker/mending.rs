@@ -3,15 +3,12 @@
 //!
 //! `cargo test -p uringcast --features broker-tests --test broker`
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod process;
-
 use std::time::Duration;
 
 use kafka::{NewRecord, Producer, ProducerOptions};
 use kafka_local::Kafka;
-use process::{Server, bare, get, upgraded, uringcast};
+
+use crate::process::{Server, bare, get, upgraded, uringcast};
 
 /// Waits until /health says this.
 fn wait_for_health(server: &Server, words: &str) -> String {

@@ -13,7 +13,7 @@ use std::{
 use kafka::{NewRecord, Producer, ProducerOptions, Settings};
 use serde_json::json;
 
-use crate::{
+use super::{
     healthy::Run,
     outside::{pause, server::ask, server::metric, within},
     raw::{Raw, text},
