@@ -9,6 +9,8 @@ use std::{
     process::Command,
 };
 
+#[path = "tidy/programs.rs"]
+mod programs;
 #[path = "tidy/words.rs"]
 mod words;
 
