@@ -7,13 +7,13 @@ use proto::{native::reply::GapReason, position::Epoch};
 
 use super::{
     channels::Channels,
-    encode::{Encoder, NoName, Record},
+    encode::{Encoder, NoName, Odd, Record},
     jobs::{Bounds, Job, Jobs},
     keys::Keys,
     outbox::Outbox,
     routes::Routes,
     sources::{Sources, UNKNOWN},
-    tally::{Odd, Tally},
+    tally::Tally,
 };
 use crate::{
     catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
@@ -129,7 +129,7 @@ impl<D> Bus<D> {
     /// Begins an incarnation of a topic. Its earlier incarnation, if any, is to be retired first.
     pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
         self.keys.push(Keys::default());
-        self.sources.add_topic(name, epoch, self.routes.of_topic(name))
+        self.sources.add_topic(epoch, self.routes.of_topic(name))
     }
 
     /// Adds a partition of a topic, in the order of their numbers. Where its start is not known yet, [`Self::skip`] tells it
@@ -158,7 +158,7 @@ impl<D> Bus<D> {
     /// Some route of the topic reads record headers; else a record may come without them.
     #[must_use]
     pub fn wants_headers(&self, topic: TopicNumber) -> bool {
-        self.sources.topic(topic).wants_headers
+        self.sources.topic(topic).routes.wants_headers()
     }
 
     /// Takes the next record of a source; `now_ns` is the monotonic clock.
@@ -174,9 +174,9 @@ impl<D> Bus<D> {
         }
         let state = self.sources.source(source);
         let topic = self.sources.topic(state.topic);
-        self.encoder.name(topic, state.partition, record);
+        self.encoder.name(&topic.routes, state.partition, record);
         let oversized = record.value.is_some_and(|value| value.len() > self.value_bytes_max);
-        if oversized && topic.stops && self.would_stop(source) {
+        if oversized && topic.routes.stops() && self.would_stop(source) {
             return Ok(Taken::Stop);
         }
         let matched = self.append_routes(source, record, oversized)?;
@@ -381,7 +381,7 @@ impl<D> Bus<D> {
         }
         if !at.matched {
             let state = self.sources.source(source);
-            self.tally.missed(self.sources.topic(state.topic), state.partition, record, miss);
+            self.tally.missed(&self.sources.topic(state.topic).routes, state.partition, record, miss);
         }
         Ok(at.matched)
     }
@@ -394,10 +394,10 @@ impl<D> Bus<D> {
             self.encoder.oversized(route, &self.sources.position(source, record.offset));
             Some(Odd::Oversized)
         } else {
-            self.encoder.message(route, topic, state.partition, record)
+            self.encoder.message(route, &topic.routes, &topic.epoch, state.partition, record)
         };
         if let Some(odd) = odd {
-            self.tally.odd(topic, state.partition, record, odd);
+            self.tally.odd(&topic.routes, state.partition, record, odd);
         }
     }
 
@@ -425,7 +425,7 @@ impl<D> Bus<D> {
 
     /// Whether a route that stops at values above the limit takes the record whose names the encoder has.
     fn would_stop(&self, source: SourceNumber) -> bool {
-        let routes = self.sources.topic(self.sources.source(source).topic).routes.iter().enumerate();
+        let routes = self.sources.topic(self.sources.source(source).topic).routes.all().iter().enumerate();
         let mut stops = routes.filter(|(_, route)| route.oversized == Oversized::Stop);
         stops.any(|(index, _)| self.encoder.named(index).is_ok())
     }

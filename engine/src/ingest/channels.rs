@@ -9,11 +9,10 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::routes::TopicSet;
+
 /// No entry of the slab belongs to the channel.
 const NO_ENTRY: u64 = u64::MAX;
-
-/// The topics whose routes can make a name, as a number of [`super::routes::Routes`].
-pub(super) type TopicSet = u32;
 
 /// Not looked up yet: the channel was made by a record and no shard has asked for it.
 const NO_SET: TopicSet = TopicSet::MAX;

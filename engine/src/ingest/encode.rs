@@ -6,10 +6,10 @@ use proto::{
         message::{self, Message, Payload, ValueForm},
         reply::{self, GapReason},
     },
-    position::Position,
+    position::{Epoch, Position},
 };
 
-use super::{sources::TopicState, tally::Odd};
+use super::routes::TopicRoutes;
 
 /// A record as the bus takes it: borrowed from whoever read it.
 #[derive(Debug, Clone, Copy)]
@@ -47,14 +47,44 @@ pub(super) enum NoName {
     Repeated,
 }
 
+/// What is wrong with a record, as metrics have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Odd {
+    /// It lacks the key.
+    NoKey,
+    /// Its key is not text.
+    BadKey,
+    /// It lacks the header, or that is not text.
+    NoHeader,
+    /// Its name would be empty or too long.
+    BadName,
+    /// Its value is not the JSON its route promises.
+    NotJson,
+    /// Its value is not the text its route promises.
+    NotText,
+    /// Its value is above the limit.
+    Oversized,
+}
+
+impl From<Miss> for Odd {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::NoKey => Self::NoKey,
+            Miss::KeyNotUtf8 | Miss::KeyBinary => Self::BadKey,
+            Miss::NoHeader | Miss::HeaderNotUtf8 | Miss::HeaderBinary => Self::NoHeader,
+            Miss::NameTooLong(_) | Miss::Empty => Self::BadName,
+        }
+    }
+}
+
 impl Encoder {
     /// Renders the names of the record's channels by all routes of its topic.
-    pub(super) fn name(&mut self, topic: &TopicState, partition: u32, record: &Record<'_>) {
-        let fields = Fields { topic: &topic.name, partition, key: record.key, headers: record.headers };
-        if self.names.len() < topic.routes.len() {
-            self.names.resize(topic.routes.len(), (String::new(), Ok(())));
+    pub(super) fn name(&mut self, routes: &TopicRoutes, partition: u32, record: &Record<'_>) {
+        let fields = Fields { topic: routes.topic(), partition, key: record.key, headers: record.headers };
+        if self.names.len() < routes.len() {
+            self.names.resize(routes.len(), (String::new(), Ok(())));
         }
-        for (index, route) in topic.routes.iter().enumerate() {
+        for (index, route) in routes.all().iter().enumerate() {
             let (earlier, rest) = self.names.split_at_mut(index);
             let (name, outcome) = &mut rest[0];
             *outcome = route.template.render(name, &fields).map_err(NoName::Miss);
@@ -75,18 +105,19 @@ impl Encoder {
     pub(super) fn message(
         &mut self,
         route: usize,
-        topic: &TopicState,
+        routes: &TopicRoutes,
+        epoch: &Epoch,
         partition: u32,
         record: &Record<'_>,
     ) -> Option<Odd> {
         let channel = &self.names[route].0;
-        let route = &topic.routes[route];
+        let route = &routes.all()[route];
         let mut inline = [("", &[][..]); HEADERS_INLINE];
         let mut many = Vec::new();
         let headers = wanted(&route.headers, record.headers, &mut inline, &mut many);
         let message = Message {
             channel,
-            epoch: &topic.epoch,
+            epoch,
             partition,
             offset: record.offset,
             ts_ms: record.ts_ms,

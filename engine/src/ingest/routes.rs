@@ -2,8 +2,46 @@
 
 use std::sync::Arc;
 
-use super::channels::TopicSet;
-use crate::config::Route;
+use crate::config::{Oversized, Route};
+
+/// Topics whose routes can make a name, as a number of [`Routes`].
+pub(super) type TopicSet = u32;
+
+/// The routes of one topic, in their order.
+#[derive(Debug, Clone)]
+pub(super) struct TopicRoutes {
+    topic: Arc<str>,
+    routes: Arc<[Route]>,
+    wants_headers: bool,
+    stops: bool,
+}
+
+impl TopicRoutes {
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Some route reads headers, for the channel's name or for the message.
+    pub(super) fn wants_headers(&self) -> bool {
+        self.wants_headers
+    }
+
+    /// Some route stops at a value above the limit.
+    pub(super) fn stops(&self) -> bool {
+        self.stops
+    }
+}
 
 /// All routes, and the sets of topics that names have led to.
 #[derive(Debug)]
@@ -36,9 +74,17 @@ impl Routes {
         &self.topics
     }
 
-    /// The routes of a topic, in their order.
-    pub(super) fn of_topic(&self, topic: &str) -> Arc<[Route]> {
-        self.routes.iter().filter(|route| route.topic == topic).cloned().collect()
+    /// The routes of a topic.
+    pub(super) fn of_topic(&self, topic: &str) -> TopicRoutes {
+        let wants_headers =
+            |route: &Route| !route.headers.is_empty() || route.template.header_names().next().is_some();
+        let routes: Arc<[Route]> = self.routes.iter().filter(|route| route.topic == topic).cloned().collect();
+        TopicRoutes {
+            topic: Arc::from(topic),
+            wants_headers: routes.iter().any(wants_headers),
+            stops: routes.iter().any(|route| route.oversized == Oversized::Stop),
+            routes,
+        }
     }
 
     /// The topics that could fill a channel of this name; none: no route can make it.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use proto::position::{Epoch, Position};
 
+use super::routes::TopicRoutes;
 use crate::{
     catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber, Truncation},
-    config::{Oversized, Route},
     inbox::PartitionState,
 };
 
@@ -18,11 +18,7 @@ pub(super) const UNKNOWN: i64 = -1;
 pub(super) struct TopicState {
     pub(super) name: Arc<str>,
     pub(super) epoch: Epoch,
-    pub(super) routes: Arc<[Route]>,
-    /// Some route reads headers, for the channel's name or for the message.
-    pub(super) wants_headers: bool,
-    /// Some route stops at a value above the limit.
-    pub(super) stops: bool,
+    pub(super) routes: TopicRoutes,
 }
 
 /// One partition of one incarnation of a topic.
@@ -100,18 +96,10 @@ impl Sources {
         self.catalog.position(source, offset)
     }
 
-    pub(super) fn add_topic(&mut self, name: &str, epoch: Epoch, routes: Arc<[Route]>) -> TopicNumber {
-        let name: Arc<str> = Arc::from(name);
+    pub(super) fn add_topic(&mut self, epoch: Epoch, routes: TopicRoutes) -> TopicNumber {
+        let name = Arc::clone(routes.topic());
         let number = number(self.topics.len());
-        let wants_headers =
-            |route: &Route| !route.headers.is_empty() || route.template.header_names().next().is_some();
-        self.topics.push(TopicState {
-            name: Arc::clone(&name),
-            epoch,
-            wants_headers: routes.iter().any(wants_headers),
-            stops: routes.iter().any(|route| route.oversized == Oversized::Stop),
-            routes,
-        });
+        self.topics.push(TopicState { name: Arc::clone(&name), epoch, routes });
         self.catalog.topics.push(Topic { name, epoch, sources: Vec::new(), retired: false });
         self.changed = true;
         number

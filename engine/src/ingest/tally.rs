@@ -9,27 +9,11 @@ use proto::{
 };
 use tracing::warn;
 
-use super::{encode::Record, sources::TopicState};
+use super::{
+    encode::{Odd, Record},
+    routes::TopicRoutes,
+};
 use crate::metrics::{Counter, IngestMetrics, TopicMetrics};
-
-/// What is wrong with a record, as metrics have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Odd {
-    /// It lacks the key.
-    NoKey,
-    /// Its key is not text.
-    BadKey,
-    /// It lacks the header, or that is not text.
-    NoHeader,
-    /// Its name would be empty or too long.
-    BadName,
-    /// Its value is not the JSON its route promises.
-    NotJson,
-    /// Its value is not the text its route promises.
-    NotText,
-    /// Its value is above the limit.
-    Oversized,
-}
 
 /// What was counted and said.
 #[derive(Debug)]
@@ -50,7 +34,7 @@ impl Tally {
     #[cold]
     pub(super) fn missed(
         &mut self,
-        topic: &TopicState,
+        routes: &TopicRoutes,
         partition: u32,
         record: &Record<'_>,
         miss: Option<(usize, Miss)>,
@@ -59,13 +43,13 @@ impl Tally {
             self.metrics.unrouted.add(1);
             return;
         };
-        let odd = Odd::of(miss);
-        if self.count(topic, odd) {
-            let template = topic.routes[route].template.to_string();
+        let odd = Odd::from(miss);
+        if self.count(routes.topic(), odd) {
+            let template = routes.all()[route].template.to_string();
             let look = record.key.map(|key| format!("; it looks like {}", Looks::of(key)));
             let look = look.filter(|_| odd == Odd::BadKey).unwrap_or_default();
             warn!(
-                topic = &*topic.name,
+                topic = &**routes.topic(),
                 partition,
                 offset = record.offset,
                 reason = odd.as_str(),
@@ -78,12 +62,12 @@ impl Tally {
 
     /// A route takes the record, but its value is not as the route promises.
     #[cold]
-    pub(super) fn odd(&mut self, topic: &TopicState, partition: u32, record: &Record<'_>, odd: Odd) {
-        if self.count(topic, odd) {
+    pub(super) fn odd(&mut self, routes: &TopicRoutes, partition: u32, record: &Record<'_>, odd: Odd) {
+        if self.count(routes.topic(), odd) {
             let value = record.value.unwrap_or_default();
             let text = odd.of_value(value);
             warn!(
-                topic = &*topic.name,
+                topic = &**routes.topic(),
                 partition,
                 offset = record.offset,
                 reason = odd.as_str(),
@@ -94,10 +78,10 @@ impl Tally {
     }
 
     /// True if it is to be said: it is the first of its topic.
-    fn count(&mut self, topic: &TopicState, odd: Odd) -> bool {
+    fn count(&mut self, topic: &str, odd: Odd) -> bool {
         odd.counter(&self.metrics).add(1);
         let topics = self.metrics.topics.all();
-        let Some(at) = topics.iter().position(|(name, _)| *name == topic.name) else { return false };
+        let Some(at) = topics.iter().position(|(name, _)| **name == *topic) else { return false };
         odd.counter_of_topic(&topics[at].1).add(1);
         let Some(said) = self.said.get_mut(at) else { return false };
         let bit = 1 << odd as u8;
@@ -108,15 +92,6 @@ impl Tally {
 }
 
 impl Odd {
-    const fn of(miss: Miss) -> Self {
-        match miss {
-            Miss::NoKey => Self::NoKey,
-            Miss::KeyNotUtf8 | Miss::KeyBinary => Self::BadKey,
-            Miss::NoHeader | Miss::HeaderNotUtf8 | Miss::HeaderBinary => Self::NoHeader,
-            Miss::NameTooLong(_) | Miss::Empty => Self::BadName,
-        }
-    }
-
     /// As its metric is named.
     const fn as_str(self) -> &'static str {
         match self {
