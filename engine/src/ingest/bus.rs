@@ -7,11 +7,8 @@ use proto::{native::reply::GapReason, position::Epoch};
 
 use super::{
     channels::Channels,
-    encode::{Encoder, NoName, Odd, Record},
     jobs::{Bounds, Job, Jobs},
-    keys::Keys,
     outbox::Outbox,
-    routes::Routes,
     sources::{Sources, UNKNOWN},
     tally::Tally,
 };
@@ -19,6 +16,7 @@ use crate::{
     catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
     config::{Limits, Oversized, Route},
     inbox::{Answer, ChannelLookup, DataState, Grant, PartitionState, Refused, Status, ToIngest, ToShard},
+    messages::{Encoder, Keys, NoName, Odd, Record, Routes},
     metrics::IngestMetrics,
     slab::{Full, Gap, Meta, NO_CHANNEL, Waker, Writer},
 };

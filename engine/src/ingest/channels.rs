@@ -9,7 +9,7 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::routes::TopicSet;
+use crate::messages::TopicSet;
 
 /// No entry of the slab belongs to the channel.
 const NO_ENTRY: u64 = u64::MAX;

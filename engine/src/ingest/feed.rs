@@ -9,15 +9,19 @@ use tracing::{info, warn};
 
 use super::{
     bus::{Bus, Taken},
-    encode::Record,
     faults::{Faults, Kind},
-    headers,
     incarnations::{Incarnation, Incarnations, Marks, TruncatedAt},
     jobs::Bounds,
     pressure::Pressure,
     reach::Reach,
 };
-use crate::{catalog::Start, health::Health, inbox::PartitionState, metrics::IngestMetrics};
+use crate::{
+    catalog::Start,
+    health::Health,
+    inbox::PartitionState,
+    messages::{self, Record},
+    metrics::IngestMetrics,
+};
 
 /// Records, and bytes of their values, taken in one turn: latency does not grow with what has piled up.
 const RECORDS_A_TURN: usize = 128;
@@ -135,8 +139,8 @@ impl<D> Feed<D> {
         self.took = true;
         self.end_hole(record.tag, record.offset);
         let flow = if self.known.incarnations[incarnation].wants_headers {
-            let mut room = headers::Room::default();
-            self.accept(record, headers::present(record.headers, &mut room))
+            let mut room = messages::Room::default();
+            self.accept(record, messages::present(record.headers, &mut room))
         } else {
             self.accept(record, &[])
         };

@@ -15,19 +15,15 @@
 mod bus;
 mod channels;
 mod duties;
-mod encode;
 mod explain;
 mod faults;
 mod feed;
 mod findings;
-mod headers;
 mod incarnations;
 mod jobs;
-mod keys;
 mod outbox;
 mod pressure;
 mod reach;
-mod routes;
 mod sources;
 mod tally;
 mod thread;
@@ -39,8 +35,8 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Taken},
-    encode::Record,
     jobs::Bounds,
     thread::{Ingest, OverKafka, Rest, Setup, new, over},
     watcher::Watcher,
 };
+pub use crate::messages::Record;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use proto::position::{Epoch, Position};
 
-use super::routes::TopicRoutes;
 use crate::{
     catalog::{Catalog, SharedCatalog, Source, SourceNumber, Topic, TopicNumber, Truncation},
     inbox::PartitionState,
+    messages::TopicRoutes,
 };
 
 /// Not known yet.

@@ -9,11 +9,10 @@ use proto::{
 };
 use tracing::warn;
 
-use super::{
-    encode::{Odd, Record},
-    routes::TopicRoutes,
+use crate::{
+    messages::{Odd, Record, TopicRoutes},
+    metrics::{Counter, IngestMetrics, TopicMetrics},
 };
-use crate::metrics::{Counter, IngestMetrics, TopicMetrics};
 
 /// What was counted and said.
 #[derive(Debug)]
@@ -92,19 +91,6 @@ impl Tally {
 }
 
 impl Odd {
-    /// As its metric is named.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoKey => "no_key",
-            Self::BadKey => "bad_key",
-            Self::NoHeader => "no_header",
-            Self::BadName => "bad_name",
-            Self::NotJson => "not_json",
-            Self::NotText => "not_text",
-            Self::Oversized => "oversized",
-        }
-    }
-
     const fn counter(self, metrics: &IngestMetrics) -> &Counter {
         match self {
             Self::NoKey => &metrics.no_key,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::config::{Oversized, Route};
 
 /// Topics whose routes can make a name, as a number of [`Routes`].
-pub(super) type TopicSet = u32;
+pub(crate) type TopicSet = u32;
 
 /// The routes of one topic, in their order.
 #[derive(Debug, Clone)]
-pub(super) struct TopicRoutes {
+pub(crate) struct TopicRoutes {
     topic: Arc<str>,
     routes: Arc<[Route]>,
     wants_headers: bool,
@@ -18,34 +18,34 @@ pub(super) struct TopicRoutes {
 
 impl TopicRoutes {
     /// The topic's name.
-    pub(super) fn topic(&self) -> &Arc<str> {
+    pub(crate) fn topic(&self) -> &Arc<str> {
         &self.topic
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.routes.len()
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Route] {
+    pub(crate) fn all(&self) -> &[Route] {
         &self.routes
     }
 
     /// Some route reads headers, for the channel's name or for the message.
-    pub(super) fn wants_headers(&self) -> bool {
+    pub(crate) fn wants_headers(&self) -> bool {
         self.wants_headers
     }
 
     /// Some route stops at a value above the limit.
-    pub(super) fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.stops
     }
 }
 
 /// All routes, and the sets of topics that names have led to.
 #[derive(Debug)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     routes: Arc<[Route]>,
     /// Interned: very few, for names of one kind are made by the same routes.
     sets: Vec<Arc<[Arc<str>]>>,
@@ -55,7 +55,7 @@ pub(super) struct Routes {
 
 impl Routes {
     /// `name_bytes_max` bounds the names they make.
-    pub(super) fn new(routes: &[Route], name_bytes_max: usize) -> Self {
+    pub(crate) fn new(routes: &[Route], name_bytes_max: usize) -> Self {
         let mut topics: Vec<Arc<str>> = Vec::new();
         for route in routes {
             if !topics.iter().any(|topic| **topic == route.topic) {
@@ -70,12 +70,12 @@ impl Routes {
     }
 
     /// Names of all routed topics.
-    pub(super) fn topics(&self) -> &[Arc<str>] {
+    pub(crate) fn topics(&self) -> &[Arc<str>] {
         &self.topics
     }
 
     /// The routes of a topic.
-    pub(super) fn of_topic(&self, topic: &str) -> TopicRoutes {
+    pub(crate) fn of_topic(&self, topic: &str) -> TopicRoutes {
         let wants_headers =
             |route: &Route| !route.headers.is_empty() || route.template.header_names().next().is_some();
         let routes: Arc<[Route]> = self.routes.iter().filter(|route| route.topic == topic).cloned().collect();
@@ -88,7 +88,7 @@ impl Routes {
     }
 
     /// The topics that could fill a channel of this name; none: no route can make it.
-    pub(super) fn topics_of(&mut self, name: &str) -> Option<TopicSet> {
+    pub(crate) fn topics_of(&mut self, name: &str) -> Option<TopicSet> {
         let makes = |topic: &str| {
             self.routes.iter().any(|route| route.topic == topic && route.template.could_make(topic, name))
         };
@@ -106,7 +106,7 @@ impl Routes {
     }
 
     /// The topics of a set.
-    pub(super) fn set(&self, set: TopicSet) -> &Arc<[Arc<str>]> {
+    pub(crate) fn set(&self, set: TopicSet) -> &Arc<[Arc<str>]> {
         &self.sets[set as usize]
     }
 }

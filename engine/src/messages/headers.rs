@@ -4,11 +4,11 @@
 const INLINE: usize = 32;
 
 /// A header with a value.
-pub(super) type Header<'a> = (&'a str, &'a [u8]);
+pub(crate) type Header<'a> = (&'a str, &'a [u8]);
 
 /// Where headers are put together.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
+pub(crate) struct Room<'a> {
     inline: [Header<'a>; INLINE],
     len: usize,
     /// All of them, once they are more than fit.
@@ -24,7 +24,7 @@ impl Default for Room<'_> {
 /// The headers that a record has, in their order. A later one of the same name takes the place of those before; whoever
 /// reads them looks for the last, so that those may stay, but for a null: there is no header of that name then, whatever
 /// came before.
-pub(super) fn present<'r, 'a>(
+pub(crate) fn present<'r, 'a>(
     headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
     room: &'r mut Room<'a>,
 ) -> &'r [Header<'a>] {

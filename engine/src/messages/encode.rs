@@ -31,16 +31,16 @@ const HEADERS_INLINE: usize = 16;
 
 /// Scratch memory, kept from record to record.
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     /// Names of one record's channels by route, or why there is none; the text is kept for its memory.
     names: Vec<(String, Result<(), NoName>)>,
     /// One complete frame.
-    pub(super) frame: Vec<u8>,
+    pub(crate) frame: Vec<u8>,
 }
 
 /// Why a route makes no channel of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoName {
+pub(crate) enum NoName {
     /// The record lacks what the template needs.
     Miss(Miss),
     /// An earlier route has made the same channel of it: a channel gets a record once.
@@ -49,7 +49,7 @@ pub(super) enum NoName {
 
 /// What is wrong with a record, as metrics have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Odd {
+pub(crate) enum Odd {
     /// It lacks the key.
     NoKey,
     /// Its key is not text.
@@ -66,6 +66,21 @@ pub(super) enum Odd {
     Oversized,
 }
 
+impl Odd {
+    /// As its metric is named.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::BadKey => "bad_key",
+            Self::NoHeader => "no_header",
+            Self::BadName => "bad_name",
+            Self::NotJson => "not_json",
+            Self::NotText => "not_text",
+            Self::Oversized => "oversized",
+        }
+    }
+}
+
 impl From<Miss> for Odd {
     fn from(miss: Miss) -> Self {
         match miss {
@@ -79,7 +94,7 @@ impl From<Miss> for Odd {
 
 impl Encoder {
     /// Renders the names of the record's channels by all routes of its topic.
-    pub(super) fn name(&mut self, routes: &TopicRoutes, partition: u32, record: &Record<'_>) {
+    pub(crate) fn name(&mut self, routes: &TopicRoutes, partition: u32, record: &Record<'_>) {
         let fields = Fields { topic: routes.topic(), partition, key: record.key, headers: record.headers };
         if self.names.len() < routes.len() {
             self.names.resize(routes.len(), (String::new(), Ok(())));
@@ -95,14 +110,14 @@ impl Encoder {
     }
 
     /// The name made by the route of this index.
-    pub(super) fn named(&self, route: usize) -> Result<&str, NoName> {
+    pub(crate) fn named(&self, route: usize) -> Result<&str, NoName> {
         let (name, outcome) = &self.names[route];
         outcome.map(|()| name.as_str())
     }
 
     /// Encodes the record as a message of the channel that the route of this index names. Tells if the value is not what
     /// its route promises.
-    pub(super) fn message(
+    pub(crate) fn message(
         &mut self,
         route: usize,
         routes: &TopicRoutes,
@@ -134,7 +149,7 @@ impl Encoder {
     }
 
     /// Encodes a gap notice for the channel that the route of this index names.
-    pub(super) fn oversized(&mut self, route: usize, at: &Position) {
+    pub(crate) fn oversized(&mut self, route: usize, at: &Position) {
         self.frame.clear();
         reply::gap(&mut self.frame, &self.names[route].0, at, at, GapReason::Oversized);
     }

@@ -15,7 +15,7 @@ const STRIDE: u32 = 61;
 
 /// Keys of one incarnation of a topic: the last distinct ones of those looked at.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// Records until one is looked at.
     due: u32,
     /// How many were looked at, up to `FIRST`.
@@ -43,7 +43,7 @@ impl Default for Keys {
 impl Keys {
     /// A record was read.
     #[inline]
-    pub(super) fn see(&mut self, partition: u32, record: &Record<'_>) {
+    pub(crate) fn see(&mut self, partition: u32, record: &Record<'_>) {
         self.due -= 1;
         if self.due == 0 {
             self.look(partition, record);
@@ -70,7 +70,7 @@ impl Keys {
     }
 
     /// The sample, the latest last.
-    pub(super) fn sample(&self) -> Vec<KeyFacts> {
+    pub(crate) fn sample(&self) -> Vec<KeyFacts> {
         let (later, earlier) = self.kept.split_at(self.next);
         let fact = |kept: &Kept| KeyFacts {
             key: kept.len.map(|_| kept.front().to_vec()),
