@@ -40,17 +40,17 @@ pub enum Kind {
 macro_rules! counters {
     (
         $(#[$doc:meta])* $name:ident { $($help:literal, $field:ident: $kind:ident,)* }
-        $($(#[$more_doc:meta])* $more:ident: $type:ty)?
+        $($(#[$more_doc:meta])* $more:ident: $type:ty,)*
     ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub struct $name {
             $(#[doc = $help] pub $field: Counter,)*
-            $($(#[$more_doc])* pub $more: $type,)?
+            $($(#[$more_doc])* pub $more: $type,)*
         }
 
         impl $name {
-            /// Name, help text, kind and present value of every field, in order.
+            /// Name, help text, kind and present value of every counter that it has itself, in order.
             #[must_use]
             pub fn list(&self) -> Vec<(&'static str, &'static str, Kind, u64)> {
                 vec![$((stringify!($field), $help, Kind::$kind, self.$field.get()),)*]
@@ -104,14 +104,7 @@ counters! {
         "Bytes of record values read.", value_bytes: Counter,
         "Entries with a frame appended to the slab.", entries: Counter,
         "Records that no route matches.", unrouted: Counter,
-        "Records that lack the key their template needs.", no_key: Counter,
-        "Records whose key is not text.", bad_key: Counter,
-        "Records that lack the header their template needs, or whose header is not text.", no_header: Counter,
-        "Records whose channel name is empty or too long.", bad_name: Counter,
         "Routes skipped because an earlier one had produced the same channel name.", repeated: Counter,
-        "Values that are not the JSON their route declares.", not_json: Counter,
-        "Values that are not the text their route declares.", not_text: Counter,
-        "Values above the size limit.", oversized: Counter,
         "Times that unreadable records were skipped.", unreadable: Counter,
         "Channels with a number.", channels: Gauge,
         "Channels without a record.", empty_channels: Gauge,
@@ -127,20 +120,22 @@ counters! {
         "Whether brokers are reachable.", broker_up: Gauge,
         "CPU time of the thread, ns.", cpu_ns: Gauge,
     }
-    /// What of these is counted by topic too.
-    topics: Topics
+    /// Of the records of all topics.
+    odd: OddRecords,
+    /// Of each topic's.
+    topics: Topics,
 }
 
 counters! {
-    /// Counters of one topic: records that reach nobody, or not as their route promises.
-    TopicMetrics {
-        "Records of the topic that lack the key their template needs.", no_key: Counter,
-        "Records of the topic whose key is not text.", bad_key: Counter,
-        "Records of the topic that lack the header their template needs, or whose header is not text.", no_header: Counter,
-        "Records of the topic whose channel name is empty or too long.", bad_name: Counter,
-        "Values of the topic that are not the JSON their route declares.", not_json: Counter,
-        "Values of the topic that are not the text their route declares.", not_text: Counter,
-        "Values of the topic above the size limit.", oversized: Counter,
+    /// Records that reach nobody, or not as their route promises: of all topics, or of one.
+    OddRecords {
+        "Records that lack the key their template needs.", no_key: Counter,
+        "Records whose key is not text.", bad_key: Counter,
+        "Records that lack the header their template needs, or whose header is not text.", no_header: Counter,
+        "Records whose channel name is empty or too long.", bad_name: Counter,
+        "Values that are not the JSON their route declares.", not_json: Counter,
+        "Values that are not the text their route declares.", not_text: Counter,
+        "Values above the size limit.", oversized: Counter,
     }
 }
 
@@ -149,12 +144,12 @@ counters! {
 pub struct Topics(OnceLock<Box<[Topic]>>);
 
 /// A topic's name and its counters.
-type Topic = (Arc<str>, TopicMetrics);
+type Topic = (Arc<str>, OddRecords);
 
 impl Topics {
     /// Begins counting for topics of these names, each once.
     pub fn begin(&self, names: &[Arc<str>]) {
-        let begun = || names.iter().map(|name| (Arc::clone(name), TopicMetrics::default())).collect();
+        let begun = || names.iter().map(|name| (Arc::clone(name), OddRecords::default())).collect();
         self.0.get_or_init(begun);
     }
 
@@ -166,8 +161,8 @@ impl Topics {
 
     /// Those of a topic.
     #[must_use]
-    pub fn of(&self, name: &str) -> Option<&TopicMetrics> {
-        self.all().iter().find(|(topic, _)| **topic == *name).map(|(_, metrics)| metrics)
+    pub fn of(&self, name: &str) -> Option<&OddRecords> {
+        self.all().iter().find(|(topic, _)| **topic == *name).map(|(_, odd)| odd)
     }
 }
 

@@ -47,7 +47,7 @@ impl Collector for Shown {
         let cpu = process::cpu_ns_by_thread();
         shards(view, &mut encoder)?;
         topics(view, &mut encoder)?;
-        for (name, help, kind, value) in view.ingest.list() {
+        for (name, help, kind, value) in view.ingest.list().into_iter().chain(view.ingest.odd.list()) {
             family(&mut encoder, &format!("ingest_{name}"), help, kind, &[(None, value)])?;
         }
         for (name, help, kind, value) in view.accept.list() {
@@ -82,16 +82,22 @@ fn shards(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 /// Routed topics are few and never change.
 fn topics(view: &View, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let topics = view.ingest.topics.all();
-    let lists: Vec<_> = topics.iter().map(|(_, metrics)| metrics.list()).collect();
+    let lists: Vec<_> = topics.iter().map(|(_, odd)| odd.list()).collect();
     for field in 0..lists.first().map_or(0, Vec::len) {
         let (name, help, kind, _) = lists[0][field];
         let of = |((topic, _), list): (&(Arc<str>, _), &Vec<(_, _, _, u64)>)| {
             (Some(("topic", topic.to_string())), list[field].3)
         };
         let values: Vec<Labelled> = topics.iter().zip(&lists).map(of).collect();
-        family(encoder, &format!("topic_{name}"), help, kind, &values)?;
+        family(encoder, &format!("topic_{name}"), &of_the_topic(help), kind, &values)?;
     }
     Ok(())
+}
+
+/// What a counter of all topics' records counts, of one topic's.
+fn of_the_topic(help: &str) -> String {
+    let (what, which) = help.split_once(' ').unwrap_or((help, ""));
+    format!("{what} of the topic {which}")
 }
 
 /// Readiness, memory, descriptors, the kernel's TCP.

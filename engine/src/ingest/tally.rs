@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     messages::{Odd, Record, TopicRoutes},
-    metrics::{Counter, IngestMetrics, TopicMetrics},
+    metrics::{Counter, IngestMetrics, OddRecords},
 };
 
 /// What was counted and said.
@@ -78,10 +78,10 @@ impl Tally {
 
     /// True if it is to be said: it is the first of its topic.
     fn count(&mut self, topic: &str, odd: Odd) -> bool {
-        odd.counter(&self.metrics).add(1);
+        odd.counter(&self.metrics.odd).add(1);
         let topics = self.metrics.topics.all();
         let Some(at) = topics.iter().position(|(name, _)| **name == *topic) else { return false };
-        odd.counter_of_topic(&topics[at].1).add(1);
+        odd.counter(&topics[at].1).add(1);
         let Some(said) = self.said.get_mut(at) else { return false };
         let bit = 1 << odd as u8;
         let first = *said & bit == 0;
@@ -91,27 +91,15 @@ impl Tally {
 }
 
 impl Odd {
-    const fn counter(self, metrics: &IngestMetrics) -> &Counter {
+    const fn counter(self, odd: &OddRecords) -> &Counter {
         match self {
-            Self::NoKey => &metrics.no_key,
-            Self::BadKey => &metrics.bad_key,
-            Self::NoHeader => &metrics.no_header,
-            Self::BadName => &metrics.bad_name,
-            Self::NotJson => &metrics.not_json,
-            Self::NotText => &metrics.not_text,
-            Self::Oversized => &metrics.oversized,
-        }
-    }
-
-    const fn counter_of_topic(self, metrics: &TopicMetrics) -> &Counter {
-        match self {
-            Self::NoKey => &metrics.no_key,
-            Self::BadKey => &metrics.bad_key,
-            Self::NoHeader => &metrics.no_header,
-            Self::BadName => &metrics.bad_name,
-            Self::NotJson => &metrics.not_json,
-            Self::NotText => &metrics.not_text,
-            Self::Oversized => &metrics.oversized,
+            Self::NoKey => &odd.no_key,
+            Self::BadKey => &odd.bad_key,
+            Self::NoHeader => &odd.no_header,
+            Self::BadName => &odd.bad_name,
+            Self::NotJson => &odd.not_json,
+            Self::NotText => &odd.not_text,
+            Self::Oversized => &odd.oversized,
         }
     }
 

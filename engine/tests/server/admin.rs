@@ -354,6 +354,7 @@ fn metrics_parse_and_leave_nothing_out() {
     view.shards[0].connections.set(7);
     view.ingest.records.add(5);
     view.accept.refused_full.add(3);
+    view.ingest.topics.begin(&["trades".into()]);
     let (status, head, body) = admin.get("/metrics");
     assert_eq!(status, 200);
     assert!(head.contains("application/openmetrics-text"), "{head}");
@@ -373,11 +374,21 @@ fn metrics_parse_and_leave_nothing_out() {
             assert!(metrics.contains_key(&name), "{name}");
         }
     }
-    for (part, list) in [("ingest", view.ingest.list()), ("accept", view.accept.list())] {
+    for (part, list) in
+        [("ingest", view.ingest.list()), ("ingest", view.ingest.odd.list()), ("accept", view.accept.list())]
+    {
         for (name, _, kind, _) in list {
             let name = format!("uringcast_{part}_{name}{}", suffix(kind));
             assert!(metrics.contains_key(&name), "{name}");
         }
+    }
+    assert_eq!(metrics["uringcast_topic_no_key_total{topic=\"trades\"}"], "0");
+    for (name, help) in [
+        ("ingest_no_key", "Records that lack the key their template needs."),
+        ("topic_no_key", "Records of the topic that lack the key their template needs."),
+        ("topic_oversized", "Values of the topic above the size limit."),
+    ] {
+        assert!(body.contains(&format!("# HELP uringcast_{name} {help}\n")), "{name}");
     }
     for name in [
         "process_resident_bytes",

@@ -77,7 +77,7 @@ fn headers_reach_templates_and_messages() {
     feed.flush();
     node.until("both", |node| node.metrics.records.get() == 2 && node.messages() == 1);
     assert_eq!(node.seen[0].channel, "fx.EUR");
-    assert_eq!(node.metrics.no_header.get(), 1);
+    assert_eq!(node.metrics.odd.no_header.get(), 1);
     node.stop();
 }
 

@@ -12,7 +12,7 @@ use super::{super::View, Asked};
 use crate::{
     clock::Now,
     inbox::{KeyFacts, Newest, PartitionState, ShardFacts, TopicFacts},
-    metrics::TopicMetrics,
+    metrics::OddRecords,
 };
 
 /// What becomes of a topic's records with a key.
@@ -274,8 +274,8 @@ fn whole_characters(front: &[u8]) -> &[u8] {
     }
 }
 
-fn of_topic(metrics: &TopicMetrics) -> BTreeMap<String, u64> {
-    let counted = metrics.list().into_iter().filter(|(.., count)| *count > 0);
+fn of_topic(odd: &OddRecords) -> BTreeMap<String, u64> {
+    let counted = odd.list().into_iter().filter(|(.., count)| *count > 0);
     counted.map(|(name, _, _, count)| (name.to_owned(), count)).collect()
 }
 
@@ -284,11 +284,11 @@ fn counts(view: &View) -> BTreeMap<String, u64> {
     let lagged = view.shards.iter().map(|shard| shard.lagged.get()).sum();
     let all = [
         ("unrouted", ingest.unrouted.get()),
-        ("no_key", ingest.no_key.get()),
-        ("bad_key", ingest.bad_key.get()),
-        ("no_header", ingest.no_header.get()),
-        ("bad_name", ingest.bad_name.get()),
-        ("oversized", ingest.oversized.get()),
+        ("no_key", ingest.odd.no_key.get()),
+        ("bad_key", ingest.odd.bad_key.get()),
+        ("no_header", ingest.odd.no_header.get()),
+        ("bad_name", ingest.odd.bad_name.get()),
+        ("oversized", ingest.odd.oversized.get()),
         ("retention_gaps", ingest.retention_gaps.get()),
         ("reset_gaps", ingest.reset_gaps.get()),
         ("lagged", lagged),
