@@ -10,10 +10,11 @@ use tracing::{info, warn};
 use super::{
     bus::{Bus, Taken},
     faults::{Faults, Kind},
-    incarnations::{Incarnation, Incarnations, Marks, TruncatedAt},
+    incarnations::{Incarnation, Incarnations, TruncatedAt},
     jobs::Bounds,
     pressure::Pressure,
     reach::Reach,
+    watcher::Marks,
 };
 use crate::{
     catalog::Start,

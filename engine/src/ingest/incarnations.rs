@@ -1,17 +1,7 @@
 //! The incarnations of topics and their partitions as ingest reads them. The consumer knows a partition by its *tag*,
 //! which is its index here.
-//!
-//! **Marks** order what ingest knows against what the watcher learns, without a clock: ingest counts them up, the watcher
-//! reads the count before it asks about a topic and gives it back with the answer. So whatever ingest noted at or before
-//! that mark was so when the cluster answered.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use kafka::TopicId;
 use proto::position::Epoch;
@@ -23,22 +13,6 @@ use crate::{
 
 /// Marks kept with the next offset there was at each: more than there are between two looks.
 const MARKS_KEPT: usize = 16;
-
-/// The count of marks, shared with the watcher.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Marks(Arc<AtomicU64>);
-
-impl Marks {
-    /// Counts one up, and gives it.
-    pub(super) fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// The newest.
-    pub(super) fn newest(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
 
 /// A partition of one incarnation of a topic.
 #[derive(Debug)]
@@ -220,7 +194,7 @@ impl Incarnations {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::watcher::Marks, *};
 
     #[test]
     fn a_look_confirms_what_was_noted_before_it_and_no_more() {

@@ -27,7 +27,6 @@ mod reach;
 mod sources;
 mod tally;
 mod thread;
-mod watch;
 mod watcher;
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use tracing::info;
 use super::{
     bus::Bus,
     feed::Feed,
-    incarnations::Marks,
-    watcher::{Finding, Links, TopicLookup, Watcher},
+    watcher::{Finding, Links, Marks, TopicLookup, Watcher},
 };
 use crate::{
     catalog::SharedCatalog,

@@ -11,20 +11,20 @@ use crate::config::From;
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) name: Arc<str>,
-    /// Its present incarnation, once seen.
-    pub(super) incarnation: Option<Incarnation>,
+    /// Its present incarnation as ingest knows it, once seen.
+    pub(super) told: Option<Told>,
     /// The cluster has said once that it is not there: what is created later is read from its beginning.
     pub(super) was_absent: bool,
     /// The look that is under way has seen that it is of the incarnation that is known.
     pub(super) is_seen: bool,
 }
 
-/// An incarnation of a topic, as told to ingest.
+/// What ingest was last told of a topic, and what it is yet to be told.
 #[derive(Debug, Clone)]
-pub(super) struct Incarnation {
+pub(super) struct Told {
     pub(super) id: Option<TopicId>,
     pub(super) epoch: Epoch,
-    /// How many partitions ingest has been told.
+    /// How many partitions it has.
     pub(super) partitions: u32,
     /// Those whose start is not known yet.
     pub(super) unresolved: Vec<Unresolved>,
@@ -39,7 +39,7 @@ pub(super) struct Unresolved {
     pub(super) from: From,
 }
 
-impl Incarnation {
+impl Told {
     /// These partitions' starts are yet to be found.
     pub(super) fn expect(&mut self, partitions: Range<u32>, from: From) {
         self.unresolved.extend(partitions.map(|partition| Unresolved { partition, from }));
@@ -63,7 +63,7 @@ pub(super) enum Verdict {
 
 impl Watched {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, incarnation: None, was_absent: false, is_seen: false }
+        Self { name, told: None, was_absent: false, is_seen: false }
     }
 
     /// What the cluster's word about the topic means.
@@ -71,25 +71,23 @@ impl Watched {
         let partitions = found.partitions.last().map_or(0, |last| last + 1);
         let epoch = epoch(cluster_id, &self.name, found.id);
         let fresh = |goes_on| Verdict::Incarnation { epoch, partitions, goes_on };
-        let Some(incarnation) = &self.incarnation else { return fresh(false) };
-        match (incarnation.id, found.id) {
+        let Some(told) = &self.told else { return fresh(false) };
+        match (told.id, found.id) {
             (Some(known), Some(id)) if known != id => fresh(false),
             // The brokers have been upgraded. Other nodes know the topic by its id from now on, and so must we.
             (None, Some(_)) => fresh(!self.was_absent),
             // Another cluster, without ids, behind the same address.
-            (None, None) if epoch != incarnation.epoch => fresh(false),
+            (None, None) if epoch != told.epoch => fresh(false),
             // Not even that it is the same: it may have been created anew, with other partitions.
             (Some(_), None) => Verdict::Unsure,
-            _ if partitions > incarnation.partitions => {
-                Verdict::Grown { epoch: incarnation.epoch, partitions }
-            }
-            _ => Verdict::Same { epoch: incarnation.epoch },
+            _ if partitions > told.partitions => Verdict::Grown { epoch: told.epoch, partitions },
+            _ => Verdict::Same { epoch: told.epoch },
         }
     }
 
     /// Where the partitions of an incarnation begin that is seen now.
     pub(super) fn start(&self, from: From) -> From {
-        if self.was_absent || self.incarnation.is_some() { From::Earliest } else { from }
+        if self.was_absent || self.told.is_some() { From::Earliest } else { from }
     }
 }
 
@@ -120,8 +118,7 @@ mod tests {
         let mut watched = Watched::new("t".into());
         let id = id.map(|byte| TopicId([byte; 16]));
         let epoch = epoch("c", "t", id);
-        watched.incarnation =
-            Some(Incarnation { id, epoch, partitions, unresolved: Vec::new(), leaderless: Vec::new() });
+        watched.told = Some(Told { id, epoch, partitions, unresolved: Vec::new(), leaderless: Vec::new() });
         watched
     }
 

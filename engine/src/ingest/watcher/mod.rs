@@ -4,17 +4,18 @@
 //! records. A look asks about every topic, one answer each, and then for all offsets that are wanted, in one request a
 //! broker: what one topic or partition lacks costs the others nothing.
 
+mod finding;
+mod topic;
+
 use std::{sync::Arc, time::Duration};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
-use kafka::{Ask, At, BrokerEvent, Topic, TopicError, TopicId, Wanted};
-use proto::position::Epoch;
+use kafka::{Ask, At, Topic, TopicError, Wanted};
 use tracing::debug;
 
-use super::{
-    incarnations::Marks,
-    watch::{Incarnation, Unresolved, Verdict, Watched},
-};
+use self::finding::is_refusal;
+pub(super) use self::finding::{Begin, Finding, Links, Marks, TopicLookup};
+use self::topic::{Told, Unresolved, Verdict, Watched};
 use crate::{config::From, slab::Waker};
 
 /// A lookup that takes longer is made again. Also the longest that the watcher's end takes.
@@ -26,128 +27,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Looks in which starts may be missing although there is a leader, until the node is ready all the same: what such a
 /// partition brings in the meantime begins where reading of it will begin.
 const TRIES_BEFORE_READY: u32 = 3;
-
-/// What the watcher tells ingest.
-#[derive(Debug)]
-pub(super) enum Finding {
-    /// A topic's incarnation that was not known: the first or another. Its partitions' starts follow.
-    Incarnation {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its id; none: the cluster has none, the name stands in.
-        id: Option<TopicId>,
-        /// Identity of this incarnation.
-        epoch: Epoch,
-        /// How many partitions it has.
-        partitions: u32,
-        /// How they begin.
-        begin: Begin,
-    },
-    /// A known incarnation has this many partitions now.
-    Grown {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its incarnation.
-        epoch: Epoch,
-        /// How many partitions it has.
-        partitions: u32,
-    },
-    /// The topic is as known.
-    Same {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its incarnation.
-        epoch: Epoch,
-        /// Ingest's newest mark when the lookup was made.
-        mark: u64,
-        /// Its partitions without a leader.
-        leaderless: Vec<u32>,
-    },
-    /// Starts of partitions.
-    Starts {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its incarnation.
-        epoch: Epoch,
-        /// Partition and start: found, or the leader does not answer.
-        starts: Vec<(u32, Option<i64>)>,
-    },
-    /// Ends of a partition whose offset was out of range, in the same incarnation.
-    Ends {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its incarnation.
-        epoch: Epoch,
-        /// The partition.
-        partition: u32,
-        /// The first offset that is held.
-        low: i64,
-        /// The next that will be written.
-        high: i64,
-    },
-    /// How far a partition may be read, and where it ends.
-    Standstill {
-        /// The topic.
-        topic: Arc<str>,
-        /// Its incarnation.
-        epoch: Epoch,
-        /// The partition.
-        partition: u32,
-        /// The next offset that a reader of committed records may get.
-        stable: i64,
-        /// The next that will be written.
-        end: i64,
-    },
-    /// The topic is not there.
-    Missing(Arc<str>),
-    /// The cluster does not let us look at the topic.
-    Refused(Arc<str>, String),
-    /// The cluster answered.
-    Heard,
-    /// It did not.
-    Silent(String),
-    /// The brokers refuse the watcher's client.
-    Refusal(BrokerEvent),
-    /// The state of all topics and partitions has been told.
-    Ready,
-}
-
-/// Where the partitions of an incarnation that was not known begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// At their beginning.
-    AtStart,
-    /// Where the settings say: told when it is found.
-    Elsewhere,
-    /// Where the incarnation before stands: the topic is the same, only its identity is known better.
-    GoesOn,
-}
-
-/// The brokers refuse us: retrying alone does not fix it.
-pub(super) fn is_refusal(event: &BrokerEvent) -> bool {
-    matches!(event, BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_))
-}
-
-/// What ingest asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TopicLookup {
-    /// The partition's offset is not there: what are its ends?
-    Ends {
-        /// The topic.
-        topic: Arc<str>,
-        /// The partition.
-        partition: u32,
-    },
-    /// The partition stands still although there is more: why?
-    Standstill {
-        /// The topic.
-        topic: Arc<str>,
-        /// The partition.
-        partition: u32,
-    },
-    /// Something is going on: look now.
-    Look,
-}
 
 /// The thread's state.
 #[derive(Debug)]
@@ -167,15 +46,6 @@ pub struct Watcher<A, M> {
     findings: Sender<Finding>,
     waker: Arc<Waker>,
     marks: Marks,
-}
-
-/// What a watcher is made of, apart from its connections.
-#[derive(Debug)]
-pub(super) struct Links {
-    pub(super) lookups: Receiver<TopicLookup>,
-    pub(super) findings: Sender<Finding>,
-    pub(super) waker: Arc<Waker>,
-    pub(super) marks: Marks,
 }
 
 /// Why a look ends early.
@@ -322,33 +192,31 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                     From::Earliest => Begin::AtStart,
                     From::Latest | From::Timestamp(_) => Begin::Elsewhere,
                 };
-                let before = watched.incarnation.take().filter(|_| goes_on);
-                let (known, unresolved) = before.map_or_else(Default::default, |incarnation| {
-                    (incarnation.partitions, incarnation.unresolved)
-                });
-                let mut incarnation =
-                    Incarnation { id, epoch, partitions, unresolved, leaderless: leaderless.clone() };
+                let before = watched.told.take().filter(|_| goes_on);
+                let (known, unresolved) =
+                    before.map_or_else(Default::default, |told| (told.partitions, told.unresolved));
+                let mut told = Told { id, epoch, partitions, unresolved, leaderless: leaderless.clone() };
                 // (`from` is the beginning where there was an incarnation before.)
-                incarnation.expect(known..partitions, from);
-                watched.incarnation = Some(incarnation);
+                told.expect(known..partitions, from);
+                watched.told = Some(told);
                 watched.was_absent = false;
                 self.forget_lookups(&topic);
                 self.tell(Finding::Incarnation { topic: Arc::clone(&topic), id, epoch, partitions, begin })?;
                 self.tell(Finding::Same { topic, epoch, mark, leaderless })
             }
             Verdict::Grown { epoch, partitions } => {
-                if let Some(incarnation) = &mut watched.incarnation {
-                    incarnation.expect(incarnation.partitions..partitions, From::Earliest);
-                    incarnation.partitions = partitions;
-                    incarnation.leaderless.clone_from(&leaderless);
+                if let Some(told) = &mut watched.told {
+                    told.expect(told.partitions..partitions, From::Earliest);
+                    told.partitions = partitions;
+                    told.leaderless.clone_from(&leaderless);
                 }
                 self.tell(Finding::Grown { topic: Arc::clone(&topic), epoch, partitions })?;
                 self.tell(Finding::Same { topic, epoch, mark, leaderless })
             }
             Verdict::Unsure => Ok(()),
             Verdict::Same { epoch } => {
-                if let Some(incarnation) = &mut watched.incarnation {
-                    incarnation.leaderless.clone_from(&leaderless);
+                if let Some(told) = &mut watched.told {
+                    told.leaderless.clone_from(&leaderless);
                 }
                 self.tell(Finding::Same { topic, epoch, mark, leaderless })
             }
@@ -410,11 +278,9 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
     fn starts_due(&self) -> Vec<Due> {
         let mut due = Vec::new();
         for (topic, watched) in self.topics.iter().enumerate() {
-            let Some(incarnation) = watched.incarnation.as_ref().filter(|_| watched.is_seen) else {
-                continue;
-            };
-            for &Unresolved { partition, from } in &incarnation.unresolved {
-                if incarnation.leaderless.contains(&partition) {
+            let Some(told) = watched.told.as_ref().filter(|_| watched.is_seen) else { continue };
+            for &Unresolved { partition, from } in &told.unresolved {
+                if told.leaderless.contains(&partition) {
                     continue;
                 }
                 let at = match from {
@@ -432,9 +298,7 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
         let mut complete = true;
         for topic in 0..self.topics.len() {
             let of_topic = || due.iter().zip(found).filter(|(due, _)| due.topic == topic);
-            let Watched { name, incarnation: Some(incarnation), .. } = &mut self.topics[topic] else {
-                continue;
-            };
+            let Watched { name, told: Some(told), .. } = &mut self.topics[topic] else { continue };
             let mut starts = Vec::new();
             for (due, found) in of_topic() {
                 if let Err(error) = found {
@@ -444,9 +308,9 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
                 starts.push((due.partition, found.as_ref().ok().copied()));
             }
             let is_found = |partition| starts.iter().any(|&(of, start)| of == partition && start.is_some());
-            incarnation.unresolved.retain(|unresolved| !is_found(unresolved.partition));
+            told.unresolved.retain(|unresolved| !is_found(unresolved.partition));
             if !starts.is_empty() {
-                let (topic, epoch) = (Arc::clone(name), incarnation.epoch);
+                let (topic, epoch) = (Arc::clone(name), told.epoch);
                 self.tell(Finding::Starts { topic, epoch, starts })?;
             }
         }
@@ -454,8 +318,8 @@ impl<A: Ask, M: Ask> Watcher<A, M> {
     }
 
     fn tell_ends(&self, index: usize, lookup: &TopicLookup, first: i64, end: i64) -> Result<(), Interrupted> {
-        let Some(incarnation) = &self.topics[index].incarnation else { return Ok(()) };
-        let epoch = incarnation.epoch;
+        let Some(told) = &self.topics[index].told else { return Ok(()) };
+        let epoch = told.epoch;
         self.tell(match lookup {
             TopicLookup::Ends { topic, partition } => {
                 let (topic, partition) = (Arc::clone(topic), *partition);
