@@ -1,13 +1,13 @@
 //! The bus: records in, entries of the slab out, and the answers to the shards' lookups. No Kafka in it, and no clock:
 //! whoever drives it (the ingest thread, the simulation) brings records and the time.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use proto::{native::reply::GapReason, position::Epoch};
 
 use super::{
     channels::Channels,
-    jobs::{Bounds, Job, Jobs},
+    notices::{Bounds, Notice, Notices},
     outbox::Outbox,
     sources::{Sources, UNKNOWN},
     tally::Tally,
@@ -25,8 +25,6 @@ use crate::{
 const INBOX_MESSAGES_MAX: usize = 1_024;
 /// Time between two frameless entries of a partition that moves without entries.
 const PLACE_INTERVAL_NS: u64 = 1_000_000_000;
-/// Entries that a publication may sweep beside twice what it publishes.
-const SWEEP_MIN: u64 = 512;
 /// Kafka timestamp of entries that stand for no record.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -50,14 +48,7 @@ pub struct Bus<D> {
     routes: Routes,
     pub(super) sources: Sources,
     pub(super) channels: Channels,
-    /// Channels of the entries from `swept` on: what falls below the reclaimed floor is looked up here, for the slab may
-    /// overwrite an entry as soon as it is reclaimed.
-    log: VecDeque<u32>,
-    /// Entries below have been swept.
-    swept: u64,
-    /// The tail at the last publication.
-    published: u64,
-    jobs: Jobs,
+    notices: Notices,
     encoder: Encoder,
     pending: Option<Pending>,
     outbox: Outbox<D>,
@@ -104,14 +95,11 @@ impl<D> Bus<D> {
         Self {
             tally: Tally::new(Arc::clone(&metrics), routes.topics()),
             keys: Vec::new(),
-            swept: slab.tail(),
-            published: slab.tail(),
-            slab,
             routes,
             sources: Sources::new(catalog),
-            channels: Channels::new(limits.empty_channels),
-            log: VecDeque::new(),
-            jobs: Jobs::new(),
+            channels: Channels::new(limits.empty_channels, slab.tail()),
+            slab,
+            notices: Notices::new(),
             encoder: Encoder::default(),
             pending: None,
             outbox: Outbox::new(links),
@@ -224,7 +212,7 @@ impl<D> Bus<D> {
     pub fn gap(&mut self, reason: GapReason, bounds: Vec<Bounds>) {
         for bounds in bounds {
             debug_assert!(bounds.from <= bounds.to, "a gap has at least one offset: {bounds:?}");
-            self.jobs.push_back(Job::Gap(bounds, reason));
+            self.notices.push_back(Notice::Gap(bounds, reason));
             let state = self.sources.source_mut(bounds.source);
             state.next = state.next.max(bounds.to + 1);
         }
@@ -254,7 +242,7 @@ impl<D> Bus<D> {
     pub fn truncate(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
         let state = self.sources.source(source);
         let to = offset.max(state.next - 1);
-        self.jobs.push_back(Job::Truncation(Bounds { source, from: offset, to }));
+        self.notices.push_back(Notice::Truncation(Bounds { source, from: offset, to }));
         let by = self.sources.truncate(source, offset, to);
         self.skip(by, offset);
         by
@@ -292,7 +280,7 @@ impl<D> Bus<D> {
     /// Nothing waits: no inbox message, no answer, no gap notice. What the driver looks at again before it sleeps.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lookups.is_empty() && !self.outbox.is_waiting() && self.jobs.is_empty()
+        self.lookups.is_empty() && !self.outbox.is_waiting() && self.notices.is_empty()
     }
 
     /// Tells all shards about the state of all data.
@@ -312,9 +300,9 @@ impl<D> Bus<D> {
     /// [`Full`], as [`Self::accept`].
     pub fn turn(&mut self, now_ns: u64) -> Result<(), Full> {
         self.now_ns = now_ns;
-        if self.jobs.is_empty() && now_ns.saturating_sub(self.placed_ns) >= PLACE_INTERVAL_NS {
+        if self.notices.is_empty() && now_ns.saturating_sub(self.placed_ns) >= PLACE_INTERVAL_NS {
             self.placed_ns = now_ns;
-            self.jobs.extend(self.sources.moved().map(|(source, next)| Job::Place(source, next)));
+            self.notices.extend(self.sources.moved().map(|(source, next)| Notice::Place(source, next)));
         }
         self.work()
     }
@@ -323,7 +311,7 @@ impl<D> Bus<D> {
     pub fn publish(&mut self) {
         self.sources.show();
         self.slab.publish();
-        self.sweep();
+        self.channels.sweep(self.slab.tail(), self.slab.reclaimed());
         self.metrics.channels.set(self.channels.len() as u64);
         self.metrics.empty_channels.set(self.channels.empty() as u64);
     }
@@ -433,7 +421,6 @@ impl<D> Bus<D> {
         let frames = [&self.encoder.frame[..]];
         let sequence =
             if is_part { self.slab.append_part(meta, frames)? } else { self.slab.append(meta, frames)? };
-        self.log.push_back(meta.channel);
         self.channels.appended(meta.channel, sequence);
         self.metrics.entries.add(1);
         Ok(())
@@ -446,22 +433,22 @@ impl<D> Bus<D> {
     fn place(&mut self, source: SourceNumber) {
         let next = self.sources.source(source).next;
         if next >= 0 {
-            self.jobs.push_back(Job::Place(source, next));
+            self.notices.push_back(Notice::Place(source, next));
         }
     }
 
-    /// Works off the jobs, but not in the middle of a record: its entries stand together.
+    /// Works off the notices, but not in the middle of a record: its entries stand together.
     fn work(&mut self) -> Result<(), Full> {
         if self.is_mid_record() {
             return Ok(());
         }
-        while let Some(&job) = self.jobs.front() {
-            match job {
-                Job::Place(source, next) => self.append_place(source, next)?,
-                Job::Gap(bounds, reason) => self.append_gap(bounds, reason, false)?,
-                Job::Truncation(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
+        while let Some(&notice) = self.notices.front() {
+            match notice {
+                Notice::Place(source, next) => self.append_place(source, next)?,
+                Notice::Gap(bounds, reason) => self.append_gap(bounds, reason, false)?,
+                Notice::Truncation(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
             }
-            self.jobs.pop_front();
+            self.notices.pop_front();
         }
         Ok(())
     }
@@ -474,7 +461,7 @@ impl<D> Bus<D> {
         let ingest_ns = self.now_ns;
         let meta = Meta { channel: NO_CHANNEL, source, offset: next - 1, ts_ms: NO_TIMESTAMP, ingest_ns };
         self.slab.append(meta, [&[]])?;
-        self.log.push_back(NO_CHANNEL);
+        self.channels.appended_to_none();
         self.sources.source_mut(source).placed = next;
         Ok(())
     }
@@ -484,7 +471,7 @@ impl<D> Bus<D> {
         let Bounds { source, from, to } = bounds;
         let gap = Gap { source, from, to, reason: reason.code() };
         self.slab.append_gap(gap, if is_part { from } else { to + 1 }, self.now_ns)?;
-        self.log.push_back(NO_CHANNEL);
+        self.channels.appended_to_none();
         if !is_part {
             let state = self.sources.source_mut(source);
             state.placed = state.placed.max(to + 1);
@@ -523,21 +510,5 @@ impl<D> Bus<D> {
         let channel = self.channels.hold(name, shard, modest).map_err(|_| Refused::TooMany)?;
         self.channels.set_topics(channel, set);
         Ok(Grant { channel, topics: Arc::clone(self.routes.set(set)) })
-    }
-
-    /// Frees the numbers whose last entry all readers have acknowledged away. At most twice of what was appended since the
-    /// last time, so that it never stalls delivery, and never falls behind.
-    fn sweep(&mut self) {
-        let tail = self.slab.tail();
-        let budget = SWEEP_MIN + 2 * (tail - self.published);
-        self.published = tail;
-        let until = self.slab.reclaimed().min(tail).min(self.swept + budget);
-        while self.swept < until {
-            let channel = self.log.pop_front().expect("an entry of the log for each of the slab");
-            if channel != NO_CHANNEL {
-                self.channels.fell(channel, self.swept);
-            }
-            self.swept += 1;
-        }
     }
 }

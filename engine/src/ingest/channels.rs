@@ -4,12 +4,15 @@
 //! a reader may still look at. Only when both are gone is it free for another name. So names that clients invent cost
 //! bounded memory, and a late reader never takes one channel's frames for another's.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::messages::TopicSet;
+use crate::{messages::TopicSet, slab::NO_CHANNEL};
+
+/// Entries that a publication may sweep beside twice what it publishes.
+const SWEEP_MIN: u64 = 512;
 
 /// No entry of the slab belongs to the channel.
 const NO_ENTRY: u64 = u64::MAX;
@@ -43,6 +46,13 @@ pub(super) struct Channels {
     empty_max: usize,
     /// The name of free numbers.
     nobody: Arc<str>,
+    /// Channels of the entries from `swept` on: what falls below the reclaimed floor is looked up here, for the slab may
+    /// overwrite an entry as soon as it is reclaimed.
+    log: VecDeque<u32>,
+    /// Entries below have been swept.
+    swept: u64,
+    /// The tail at the last sweep.
+    tail: u64,
 }
 
 /// As many channels without a record as there may be.
@@ -50,7 +60,8 @@ pub(super) struct Channels {
 pub(super) struct TooMany;
 
 impl Channels {
-    pub(super) fn new(empty_max: usize) -> Self {
+    /// `tail` is the sequence that the next entry gets.
+    pub(super) fn new(empty_max: usize, tail: u64) -> Self {
         Self {
             hasher: RandomState::default(),
             by_name: HashTable::new(),
@@ -59,6 +70,9 @@ impl Channels {
             empty: 0,
             empty_max,
             nobody: Arc::from(""),
+            log: VecDeque::new(),
+            swept: tail,
+            tail,
         }
     }
 
@@ -91,6 +105,7 @@ impl Channels {
 
     /// An entry was appended for the channel.
     pub(super) fn appended(&mut self, number: u32, sequence: u64) {
+        self.log.push_back(number);
         let channel = &mut self.channels[number as usize];
         channel.last = sequence;
         if !channel.recorded {
@@ -99,13 +114,33 @@ impl Channels {
         }
     }
 
+    /// An entry was appended that belongs to no channel.
+    pub(super) fn appended_to_none(&mut self) {
+        self.log.push_back(NO_CHANNEL);
+    }
+
     /// The entry meant by [`Self::for_record`] was not appended after all.
     pub(super) fn unused(&mut self, number: u32) {
         self.free_unmeant(number);
     }
 
+    /// Frees the numbers whose last entry all readers have acknowledged away: those below `reclaimed`. At most twice of what
+    /// was appended since the last time, so that it never stalls delivery, and never falls behind.
+    pub(super) fn sweep(&mut self, tail: u64, reclaimed: u64) {
+        let budget = SWEEP_MIN + 2 * (tail - self.tail);
+        self.tail = tail;
+        let until = reclaimed.min(tail).min(self.swept + budget);
+        while self.swept < until {
+            let channel = self.log.pop_front().expect("an entry of the log for each of the slab");
+            if channel != NO_CHANNEL {
+                self.fell(channel, self.swept);
+            }
+            self.swept += 1;
+        }
+    }
+
     /// An entry fell below the floor that all readers have acknowledged.
-    pub(super) fn fell(&mut self, number: u32, sequence: u64) {
+    fn fell(&mut self, number: u32, sequence: u64) {
         let channel = &mut self.channels[number as usize];
         // Another entry of the channel is younger, or the number is long free (its last entry fell before).
         if channel.last == sequence {

@@ -11,7 +11,7 @@ use super::{
     bus::{Bus, Taken},
     faults::{Faults, Kind},
     incarnations::{Incarnation, Incarnations, TruncatedAt},
-    jobs::Bounds,
+    notices::Bounds,
     pressure::Pressure,
     reach::Reach,
     watcher::Marks,

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     faults::Kind,
     incarnations::TruncatedAt,
-    jobs::Bounds,
+    notices::Bounds,
     reach::Witness,
     thread::{Ingest, Ready},
     watcher::{Begin, Finding, TopicLookup},

@@ -20,7 +20,7 @@ mod faults;
 mod feed;
 mod findings;
 mod incarnations;
-mod jobs;
+mod notices;
 mod outbox;
 mod pressure;
 mod reach;
@@ -34,7 +34,7 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Taken},
-    jobs::Bounds,
+    notices::Bounds,
     thread::{Ingest, OverKafka, Rest, Setup, new, over},
     watcher::Watcher,
 };

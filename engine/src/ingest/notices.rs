@@ -22,7 +22,7 @@ pub struct Bounds {
 
 /// Something to append: an entry each, however many channels there are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Job {
+pub(super) enum Notice {
     /// The partition has moved to this next offset.
     Place(SourceNumber, i64),
     /// A gap; each shard tells it to those who are subscribed when it reads the entry.
@@ -32,5 +32,5 @@ pub(super) enum Job {
     Truncation(Bounds),
 }
 
-/// Jobs in their order.
-pub(super) type Jobs = VecDeque<Job>;
+/// Notices in their order.
+pub(super) type Notices = VecDeque<Notice>;
