@@ -1,22 +1,12 @@
 //! What comes round once a second, and what a turn has led to.
 
-use std::sync::Arc;
-
 use kafka::Read;
-use tracing::warn;
 
-use super::{
-    faults::{Kind, partitions_text},
-    incarnations::Standstill,
-    thread::Ingest,
-    watcher::TopicLookup,
-};
-use crate::inbox::{DataState, PartitionState};
+use super::{feed::Feed, incarnations::Incarnation, thread::Ingest, watcher::TopicLookup};
+use crate::inbox::PartitionState;
 
 /// Time between two rounds of duties: positions, lag, faults, CPU time.
 const DUTY_INTERVAL_NS: u64 = 1_000_000_000;
-/// A partition that stands still for so long although there is more: the watcher is asked why, and again so often.
-const STANDSTILL_NS: u64 = 3_000_000_000;
 
 impl<R: Read, D> Ingest<R, D> {
     /// Once a second.
@@ -37,25 +27,39 @@ impl<R: Read, D> Ingest<R, D> {
             let end = self.reader.end(tag);
             let part = self.feed.known.part_mut(tag);
             // A refused fetch takes the end of the partition with it, and the first that is answered brings it back.
-            part.refusal = part.refusal.take().filter(|_| end.is_none());
+            if end.is_some() {
+                self.feed.faults.fetched(tag);
+            }
             self.feed.bus.note(part.source, part.state, end);
         }
         self.feed.metrics.lag_records.set(lag);
         self.feed.metrics.cpu_ns.set(ring::thread_cpu_ns());
-        self.tell_faults();
-        if let Some(state) = self.feed.reach.due(now_ns) {
-            if let DataState::Stale { lag_ms } = state {
-                warn!(lag_ms, "no broker responds: clients are told that data is stale");
-            }
-            self.feed.bus.state(state);
-        }
+        self.look_at_faults();
+        self.feed.faults.look_at_brokers(now_ns);
     }
 
     /// Brings what cannot be read to everybody who is to know.
-    pub(super) fn tell_faults(&mut self) {
-        self.show_faults();
-        for status in self.feed.faults.due(self.feed.now_ns) {
+    pub(super) fn look_at_faults(&mut self) {
+        let Feed { known, faults, now_ns, .. } = &mut self.feed;
+        for incarnation in 0..known.incarnations.len() {
+            let Incarnation { topic, tags, .. } = &known.incarnations[incarnation];
+            if known.present(topic) == Some(incarnation) {
+                faults.look_at_partitions(topic, tags, *now_ns);
+            }
+        }
+        faults.look_at_topics(*now_ns);
+    }
+
+    /// Tells clients what is stale and what is live again.
+    pub(super) fn tell_clients(&mut self) {
+        for status in self.feed.faults.take_due() {
             self.feed.bus.status(&status);
+        }
+    }
+
+    pub(super) fn watch_connections(&mut self) {
+        for event in self.reader.news() {
+            self.feed.look |= self.feed.faults.connection(&event, self.feed.now_ns);
         }
     }
 
@@ -74,71 +78,18 @@ impl<R: Read, D> Ingest<R, D> {
         let behind = u64::try_from(self.reader.end(tag).unwrap_or(0) - next).unwrap_or(0);
         let part = self.feed.known.part_mut(tag);
         part.mark(mark, next);
-        let same = part.standstill.filter(|standstill| behind > 0 && standstill.next == next);
-        let begun = Standstill { next, since_ns: now_ns, asked_ns: None, unstable: None };
-        part.standstill = same.or_else(|| (behind > 0).then_some(begun));
-        self.ask_about_standstill(tag);
-        behind
-    }
-
-    fn ask_about_standstill(&mut self, tag: u32) {
-        let now_ns = self.feed.now_ns;
-        let Some(standstill) = &mut self.feed.known.part_mut(tag).standstill else { return };
-        let last_ns = standstill.asked_ns.unwrap_or(standstill.since_ns);
-        if now_ns.saturating_sub(last_ns) >= STANDSTILL_NS {
-            standstill.asked_ns = Some(now_ns);
+        if self.feed.faults.stands(tag, next, behind, now_ns) {
             let (topic, partition) = self.feed.name(tag);
             self.ask(TopicLookup::Standstill { topic, partition });
         }
-    }
-
-    /// Brings what is wrong with the partitions of each topic's present incarnation to /health, the log and clients.
-    fn show_faults(&mut self) {
-        for incarnation in 0..self.feed.known.incarnations.len() {
-            let topic = Arc::clone(&self.feed.known.incarnations[incarnation].topic);
-            if self.feed.known.present(&topic) != Some(incarnation) {
-                continue;
-            }
-            for (kind, text) in self.faults_of(incarnation) {
-                match text {
-                    Some(text) => self.feed.faults.set(&topic, kind, &text, self.feed.now_ns),
-                    None => self.feed.faults.clear(&topic, kind),
-                }
-            }
-        }
-    }
-
-    /// What is wrong with an incarnation's partitions, by kind; none: nothing.
-    fn faults_of(&self, incarnation: usize) -> [(Kind, Option<String>); 3] {
-        let parts =
-            || self.feed.known.incarnations[incarnation].tags.iter().map(|&tag| self.feed.known.part(tag));
-        let seconds = |since_ns: u64| self.feed.now_ns.saturating_sub(since_ns) / 1_000_000_000;
-        let leaderless = parts().filter_map(|part| Some((part.partition, part.leaderless?.to_owned())));
-        let refused = parts().filter_map(|part| Some((part.partition, part.refusal.as_ref()?.to_string())));
-        let open = parts().filter_map(|part| {
-            let Standstill { since_ns, unstable, .. } = part.standstill?;
-            let held = format!(
-                "an open transaction has held back everything from offset {} on for {} s",
-                unstable?,
-                seconds(since_ns)
-            );
-            Some((part.partition, held))
-        });
-        [
-            (Kind::Leaderless, described(leaderless)),
-            (Kind::ReadRefused, described(refused)),
-            (Kind::Transaction, described(open)),
-        ]
+        behind
     }
 
     /// What a turn has led to beside entries.
     pub(super) fn follow_up(&mut self) {
-        if std::mem::take(&mut self.feed.took) && !self.feed.reach.is_heard() {
-            let state = self.feed.reach.record();
-            self.reached();
-            if let Some(state) = state {
-                self.feed.bus.state(state);
-            }
+        if std::mem::take(&mut self.feed.took) {
+            self.feed.faults.records_came();
+            self.tell_clients();
         }
         for tag in std::mem::take(&mut self.feed.out_of_range) {
             let (topic, partition) = self.feed.name(tag);
@@ -154,36 +105,5 @@ impl<R: Read, D> Ingest<R, D> {
         let sent = self.unasked.iter().take_while(|&lookup| self.lookups.try_send(lookup.clone()).is_ok());
         let sent = sent.count();
         self.unasked.drain(..sent);
-    }
-}
-
-/// Partitions and what is wrong with each, as one text; none: nothing is.
-fn described(faults: impl Iterator<Item = (u32, String)>) -> Option<String> {
-    let mut by_text: Vec<(String, Vec<u32>)> = Vec::new();
-    for (partition, text) in faults {
-        match by_text.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, partitions)) => partitions.push(partition),
-            None => by_text.push((text, vec![partition])),
-        }
-    }
-    let texts: Vec<String> =
-        by_text.iter().map(|(text, partitions)| partitions_text(partitions, text)).collect();
-    (!texts.is_empty()).then(|| texts.join("; "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions_with_the_same_trouble_are_named_together() {
-        let faults = [(0, "no leader"), (3, "its leader does not respond"), (7, "no leader")];
-        let faults = faults.map(|(partition, text)| (partition, text.to_owned()));
-        let text = described(faults.into_iter());
-        assert_eq!(
-            text.as_deref(),
-            Some("partitions 0, 7: no leader; partition 3: its leader does not respond")
-        );
-        assert_eq!(described([].into_iter()), None);
     }
 }

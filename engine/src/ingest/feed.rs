@@ -12,8 +12,6 @@ use super::{
     faults::{Faults, Kind},
     incarnations::{Incarnation, Incarnations, TruncatedAt},
     notices::Bounds,
-    pressure::Pressure,
-    reach::Reach,
     watcher::Marks,
 };
 use crate::{
@@ -33,10 +31,7 @@ const BYTES_A_TURN: usize = 256 * 1024;
 pub(super) struct Feed<D> {
     pub(super) bus: Bus<D>,
     pub(super) known: Incarnations,
-    pub(super) reach: Reach,
     pub(super) faults: Faults,
-    pub(super) pressure: Pressure,
-    pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<IngestMetrics>,
     pub(super) marks: Marks,
     pub(super) now_ns: u64,
@@ -59,10 +54,7 @@ impl<D> Feed<D> {
         Self {
             bus,
             known: Incarnations::default(),
-            reach: Reach::default(),
-            faults: Faults::new(Arc::clone(&health)),
-            pressure: Pressure::new(Arc::clone(&health), Arc::clone(&metrics)),
-            health,
+            faults: Faults::new(health, Arc::clone(&metrics)),
             metrics,
             marks,
             now_ns: 0,
@@ -134,9 +126,7 @@ impl<D> Feed<D> {
         if !is_read && !self.bus.is_mid_record() {
             return Flow::Next;
         }
-        let part = self.known.part_mut(record.tag);
-        part.troubled = false;
-        part.refusal = None;
+        self.faults.record(record.tag);
         self.took = true;
         self.end_hole(record.tag, record.offset);
         let flow = if self.known.incarnations[incarnation].wants_headers {
@@ -272,7 +262,7 @@ impl<D> Feed<D> {
     }
 
     fn refused(&mut self, tag: u32, text: &str) {
-        self.known.part_mut(tag).refusal = Some(text.into());
+        self.faults.read_refused(tag, text);
         self.look = true;
     }
 
@@ -300,8 +290,7 @@ impl<D> Feed<D> {
 
     fn troubled(&mut self, tag: u32, text: &str) {
         let (topic, partition) = self.name(tag);
-        let part = self.known.part_mut(tag);
-        if !std::mem::replace(&mut part.troubled, true) {
+        if self.faults.error(tag) {
             warn!(topic = &*topic, partition, reason = text, "cannot read partition, retrying");
         }
         self.look = true;

@@ -2,36 +2,29 @@
 
 use std::sync::Arc;
 
-use kafka::{BrokerEvent, Read, TopicId};
+use kafka::{Read, TopicId};
 use proto::{native::reply::GapReason, position::Epoch};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::{
-    faults::Kind,
+    faults::{Kind, Witness},
     incarnations::TruncatedAt,
     notices::Bounds,
-    reach::Witness,
     thread::{Ingest, Ready},
     watcher::{Begin, Finding, TopicLookup},
 };
-use crate::{catalog::Start, health::Reason, inbox::PartitionState};
-
-/// Time between two words in the log about broken connections.
-const LOST_INTERVAL_NS: u64 = 10_000_000_000;
-/// Why a partition has no start or is not read.
-const LEADERLESS: &str = "no leader";
-const SILENT: &str = "its leader does not respond";
+use crate::{catalog::Start, inbox::PartitionState};
 
 impl<R: Read, D> Ingest<R, D> {
     pub(super) fn apply(&mut self, finding: Finding) {
         match finding {
             Finding::Incarnation { topic, id, epoch, partitions, begin } => {
-                self.present(&topic);
+                self.feed.faults.present(&topic);
                 self.begin_incarnation(&topic, id, epoch, partitions, begin);
             }
             Finding::Grown { topic, epoch, partitions } => self.grow(&topic, epoch, partitions),
             Finding::Same { topic, epoch, mark, leaderless } => {
-                self.present(&topic);
+                self.feed.faults.present(&topic);
                 self.same(&topic, epoch, mark, &leaderless);
             }
             Finding::Starts { topic, epoch, starts } => self.starts(&topic, epoch, &starts),
@@ -49,18 +42,11 @@ impl<R: Read, D> Ingest<R, D> {
             Finding::Refused(topic, text) => {
                 self.feed.faults.set(&topic, Kind::Refused, &text, self.feed.now_ns);
             }
-            Finding::Heard => self.heard(Witness::Watcher),
-            Finding::Silent(text) => self.silent(Witness::Watcher, &text),
-            Finding::Refusal(event) => self.refused(&event),
+            Finding::Heard => self.feed.faults.heard(Witness::Watcher),
+            Finding::Silent(text) => self.feed.faults.silent(Witness::Watcher, &text, self.feed.now_ns),
+            Finding::Refusal(event) => self.feed.faults.refused(&event),
             Finding::Ready => self.ready = Ready::Found,
         }
-    }
-
-    /// The topic is there, and we may look at it.
-    fn present(&mut self, topic: &Arc<str>) {
-        self.feed.faults.is_read(topic);
-        self.feed.faults.clear(topic, Kind::Unknown);
-        self.feed.faults.clear(topic, Kind::Refused);
     }
 
     /// Holds all partitions of a topic that may be another by now.
@@ -127,9 +113,7 @@ impl<R: Read, D> Ingest<R, D> {
         self.end_parts(incarnation);
         self.feed.bus.retire(self.feed.known.incarnations[incarnation].number, &bounds);
         let topic = Arc::clone(&self.feed.known.incarnations[incarnation].topic);
-        for kind in [Kind::Stopped, Kind::Leaderless, Kind::ReadRefused, Kind::Transaction] {
-            self.feed.faults.clear(&topic, kind);
-        }
+        self.feed.faults.ended(&topic, &tags);
     }
 
     pub(super) fn end_parts(&mut self, incarnation: usize) {
@@ -159,10 +143,9 @@ impl<R: Read, D> Ingest<R, D> {
         let is_replaced = self.feed.known.incarnations[incarnation].is_replaced;
         for tag in self.feed.known.incarnations[incarnation].tags.clone() {
             let part = self.feed.known.part_mut(tag);
-            // A leader that does not answer is still one when the cluster names it again: the start tells.
-            let silent =
-                part.leaderless.filter(|&why| why == SILENT && part.state == PartitionState::Waiting);
-            part.leaderless = if leaderless.contains(&part.partition) { Some(LEADERLESS) } else { silent };
+            let (has_one, waits) =
+                (!leaderless.contains(&part.partition), part.state == PartitionState::Waiting);
+            self.feed.faults.leader(tag, has_one, waits);
             if is_replaced {
                 continue;
             }
@@ -208,13 +191,11 @@ impl<R: Read, D> Ingest<R, D> {
         let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
         for &(partition, start) in starts {
             let Some(tag) = self.feed.known.tag(incarnation, partition) else { continue };
+            self.feed.faults.start(tag, start.is_some());
             if let Some(start) = start {
                 info!(topic, partition, start, "reading partition");
-                self.feed.known.part_mut(tag).leaderless = None;
                 self.feed.bus.begin(self.feed.known.part(tag).source, start);
                 self.begin(tag);
-            } else {
-                self.feed.known.part_mut(tag).leaderless = Some(SILENT);
             }
         }
     }
@@ -251,9 +232,7 @@ impl<R: Read, D> Ingest<R, D> {
     fn standstill(&mut self, topic: &str, epoch: Epoch, partition: u32, stable: i64, end: i64) {
         let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
         let Some(tag) = self.feed.known.tag(incarnation, partition) else { return };
-        if let Some(standstill) = &mut self.feed.known.part_mut(tag).standstill {
-            standstill.unstable = (stable < end && stable <= standstill.next).then_some(stable);
-        }
+        self.feed.faults.standstill(tag, stable, end);
     }
 
     /// Has the consumer read a partition whose start is known.
@@ -292,76 +271,6 @@ impl<R: Read, D> Ingest<R, D> {
     pub(super) fn ask(&mut self, lookup: TopicLookup) {
         if !self.unasked.contains(&lookup) {
             self.unasked.push(lookup);
-        }
-    }
-}
-
-/// The brokers.
-impl<R: Read, D> Ingest<R, D> {
-    pub(super) fn watch_connections(&mut self) {
-        for event in self.reader.news() {
-            match &event {
-                BrokerEvent::Down(text) => {
-                    self.silent(Witness::Consumer, text);
-                    self.feed.look = true;
-                }
-                BrokerEvent::Up => self.heard(Witness::Consumer),
-                BrokerEvent::AuthFailed(_) | BrokerEvent::TlsFailed(_) => self.refused(&event),
-                BrokerEvent::Lost(text) => self.lost_one(text),
-                BrokerEvent::Other(text) => {
-                    warn!(reason = text, "kafka");
-                    self.feed.look = true;
-                }
-            }
-        }
-    }
-
-    fn silent(&mut self, witness: Witness, text: &str) {
-        if self.feed.reach.silent(witness, self.feed.now_ns) {
-            if self.feed.metrics.broker_up.get() == 1 {
-                self.feed.metrics.broker_losses.add(1);
-            }
-            self.feed.metrics.broker_up.set(0);
-            if self.feed.health.set(&Reason::BrokersUnreachable, text) {
-                warn!(reason = text, "no broker responds, retrying");
-            }
-        }
-    }
-
-    fn heard(&mut self, witness: Witness) {
-        let state = self.feed.reach.heard(witness);
-        if self.feed.reach.is_heard() {
-            self.reached();
-        }
-        if let Some(state) = state {
-            self.feed.bus.state(state);
-        }
-    }
-
-    pub(super) fn reached(&self) {
-        self.feed.metrics.broker_up.set(1);
-        self.feed.health.clear(&Reason::BrokersRefuse);
-        if self.feed.health.clear(&Reason::BrokersUnreachable) {
-            info!("brokers respond again");
-        }
-    }
-
-    /// One connection broke. Said now and then, for it is tried twice a second; silence of all is said elsewhere.
-    fn lost_one(&mut self, text: &str) {
-        let quiet = self.feed.now_ns.saturating_sub(self.lost_ns) < LOST_INTERVAL_NS;
-        if quiet || !self.feed.reach.is_heard() {
-            debug!(reason = text, "broker connection lost");
-        } else {
-            self.lost_ns = self.feed.now_ns;
-            warn!(reason = text, "broker connection lost, others may still be up");
-        }
-    }
-
-    /// Why the brokers refuse us, by whichever client learnt it.
-    fn refused(&self, event: &BrokerEvent) {
-        let (BrokerEvent::AuthFailed(text) | BrokerEvent::TlsFailed(text)) = event else { return };
-        if self.feed.health.set(&Reason::BrokersRefuse, text) {
-            error!(reason = text, "brokers refuse access");
         }
     }
 }

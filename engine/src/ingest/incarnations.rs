@@ -27,30 +27,10 @@ pub(super) struct Part {
     pub(super) truncated: Option<TruncatedAt>,
     /// The consumer left records out from this offset on: the next record ends the hole.
     pub(super) hole: Option<i64>,
-    /// Its trouble has been logged; no record has come since.
-    pub(super) troubled: bool,
-    /// The broker refuses to let us read it, in its words.
-    pub(super) refusal: Option<Box<str>>,
-    /// Why it has no start yet, or is not read, as the watcher sees it: no leader, or none that answers.
-    pub(super) leaderless: Option<&'static str>,
-    /// It stands still although there is more to read.
-    pub(super) standstill: Option<Standstill>,
     /// All before this offset is of this incarnation: where reading began, or what a look has confirmed since.
     confirmed: i64,
     /// Marks and the next offset at each.
     marked: VecDeque<(u64, i64)>,
-}
-
-/// A partition that has more to read, and of which nothing comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standstill {
-    /// Where it stands.
-    pub(super) next: i64,
-    pub(super) since_ns: u64,
-    /// When the watcher was asked why.
-    pub(super) asked_ns: Option<u64>,
-    /// The first offset that an open transaction holds back, if that is why.
-    pub(super) unstable: Option<i64>,
 }
 
 /// Where a partition's log was truncated.
@@ -163,10 +143,6 @@ impl Incarnations {
             held_since: 0,
             truncated: None,
             hole: None,
-            troubled: false,
-            refusal: None,
-            leaderless: None,
-            standstill: None,
             confirmed: -1,
             marked: VecDeque::new(),
         });

@@ -22,8 +22,6 @@ mod findings;
 mod incarnations;
 mod notices;
 mod outbox;
-mod pressure;
-mod reach;
 mod sources;
 mod tally;
 mod thread;

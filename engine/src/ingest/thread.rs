@@ -87,8 +87,6 @@ pub struct Ingest<R, D> {
     pub(super) unasked: Vec<TopicLookup>,
     pub(super) ready: Ready,
     pub(super) duty_ns: u64,
-    /// When a broken connection was last logged.
-    pub(super) lost_ns: u64,
     waker: Arc<Waker>,
     findings: Receiver<Finding>,
 }
@@ -137,7 +135,6 @@ pub fn over<R: Read, D, A: Ask, M: Ask>(
         unasked: Vec::new(),
         ready: Ready::No,
         duty_ns: 0,
-        lost_ns: 0,
         waker,
         findings,
     };
@@ -182,6 +179,7 @@ impl<R: Read, D> Ingest<R, D> {
             }
             self.watch_connections();
             self.duties();
+            self.tell_clients();
         }
         let drained = self.drain();
         self.feed.bus.publish();
@@ -190,15 +188,16 @@ impl<R: Read, D> Ingest<R, D> {
         }
         if self.feed.full {
             // (A client that came now would not be told where it begins.)
-            let pause = self.feed.pressure.full(self.feed.bus.behind(), now_ns);
+            let pause = self.feed.faults.slab_full(self.feed.bus.behind(), now_ns);
             return Rest::Full(pause);
         }
-        self.feed.pressure.over();
+        self.feed.faults.slab_took_all();
         if self.ready == Ready::Found {
             self.ready = Ready::Told;
             // Before anybody is let in: the first ack says what is stale.
-            self.tell_faults();
-            self.feed.health.set_ready();
+            self.look_at_faults();
+            self.tell_clients();
+            self.feed.faults.ready();
             info!(partitions = self.feed.metrics.partitions.get(), "state of all partitions known, ready");
         }
         if drained > 0 { Rest::No } else { Rest::Sleep(SLEEP_MAX) }

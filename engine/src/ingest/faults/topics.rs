@@ -1,4 +1,4 @@
-//! What cannot be read, topic by topic, and who is told: /health and the log once a change, clients after a while.
+//! What cannot be read, topic by topic.
 //!
 //! A fault is the trouble of one topic. It says in plain words which partitions it concerns. Clients hear `stale` for the
 //! topic once a fault that keeps data from them has lasted, again now and then, and `live` when none is left.
@@ -15,7 +15,7 @@ use crate::{
 
 /// The kinds of trouble that a topic may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(in crate::ingest) enum Kind {
     /// The cluster has no such topic.
     Unknown,
     /// The cluster does not let us look at it.
@@ -80,12 +80,12 @@ struct Topic {
 
 /// The faults of all topics.
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(super) struct TopicFaults {
     health: Arc<Health>,
     topics: BTreeMap<Arc<str>, Topic>,
 }
 
-impl Faults {
+impl TopicFaults {
     pub(super) fn new(health: Arc<Health>) -> Self {
         Self { health, topics: BTreeMap::new() }
     }
@@ -154,25 +154,13 @@ impl Faults {
     }
 }
 
-/// `partition 3: TEXT`, or `partitions 3, 4, 5 and 9 more: TEXT`.
-pub(super) fn partitions_text(partitions: &[u32], text: &str) -> String {
-    const NAMED_MAX: usize = 8;
-    let named: Vec<String> = partitions.iter().take(NAMED_MAX).map(u32::to_string).collect();
-    let more = match partitions.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let noun = if partitions.len() == 1 { "partition" } else { "partitions" };
-    format!("{noun} {}{more}: {text}", named.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn told(faults: &mut Faults, now_ns: u64) -> Vec<(String, DataState)> {
+    fn told(faults: &mut TopicFaults, now_ns: u64) -> Vec<(String, DataState)> {
         let due = faults.due(now_ns).into_iter();
         due.map(|status| (status.topic.unwrap_or_default().to_string(), status.state)).collect()
     }
@@ -180,7 +168,7 @@ mod tests {
     #[test]
     fn clients_are_told_after_a_while_now_and_then_and_when_it_is_over() {
         let health = Arc::new(Health::new());
-        let mut faults = Faults::new(Arc::clone(&health));
+        let mut faults = TopicFaults::new(Arc::clone(&health));
         let (trades, prices): (Arc<str>, Arc<str>) = ("trades".into(), "prices".into());
         faults.is_read(&trades);
         assert_eq!(told(&mut faults, 0), []);
@@ -202,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_was_never_well_is_told_at_once() {
-        let mut faults = Faults::new(Arc::default());
+        let mut faults = TopicFaults::new(Arc::default());
         let topic: Arc<str> = "t".into();
         faults.is_read(&topic);
         faults.set(&topic, Kind::Leaderless, "partition 1: no leader", SECOND);
@@ -211,17 +199,10 @@ mod tests {
 
     #[test]
     fn an_open_transaction_is_no_staleness() {
-        let mut faults = Faults::new(Arc::default());
+        let mut faults = TopicFaults::new(Arc::default());
         let topic: Arc<str> = "t".into();
         faults.is_read(&topic);
         faults.set(&topic, Kind::Transaction, "partition 0: open at 5", 0);
         assert_eq!(told(&mut faults, 60 * SECOND), []);
-    }
-
-    #[test]
-    fn partitions_are_named_and_counted() {
-        assert_eq!(partitions_text(&[3], "no leader"), "partition 3: no leader");
-        let many: Vec<u32> = (0..10).collect();
-        assert_eq!(partitions_text(&many, "x"), "partitions 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: x");
     }
 }

@@ -12,7 +12,7 @@ pub(super) const AGAIN_NS: u64 = 10_000_000_000;
 
 /// Who says that the brokers are silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Witness {
+pub(in crate::ingest) enum Witness {
     /// The consumer's connections.
     Consumer,
     /// The topic watcher.
