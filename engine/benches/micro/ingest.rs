@@ -52,7 +52,7 @@ fn run(name: &str, template: &str, payload: Payload, value: &str, records: i64) 
     let mut bus: Bus<()> =
         Bus::new(writer, &[route], &Limits::default(), links, lookups, catalog, Arc::clone(&metrics));
     let topic = bus.add_topic("t", Epoch::of("c", b"t"));
-    let sources: Vec<_> = (0..4).map(|partition| bus.add_source(topic, partition, Start::At(0))).collect();
+    let sources: Vec<_> = (0..4).map(|_| bus.add_partition(topic, Start::At(0))).collect();
     let keys: Vec<String> = (0..1_000).map(|n| format!("key-{n}")).collect();
 
     let began = Now::read();

@@ -3,30 +3,35 @@
 
 use std::{sync::Arc, time::Duration};
 
+use kafka::TopicId;
 use proto::{native::reply::GapReason, position::Epoch};
+use tracing::warn;
 
 use super::{
     channels::Channels,
-    notices::{Bounds, Notice, Notices},
+    explain,
+    notices::{Bounds, Notice},
     outbox::Outbox,
-    sources::{Sources, UNKNOWN},
+    publisher::{Appended, Publisher},
     tally::Tally,
+    topics::{Topics, UNKNOWN},
 };
 use crate::{
-    catalog::{SharedCatalog, SourceNumber, Start, TopicNumber},
-    config::{Limits, Oversized, Route},
-    inbox::{Answer, ChannelLookup, DataState, Grant, PartitionState, Refused, Status, ToIngest, ToShard},
-    messages::{Encoder, Keys, NoName, Odd, Record, Routes},
+    catalog::{SharedCatalog, Start, TopicNumber},
+    config::{Limits, Route},
+    inbox::{
+        Answer, ChannelLookup, DataState, ExplainTopic, Grant, PartitionState, Refused, Status, ToIngest,
+        ToShard,
+    },
+    messages::{Record, Routes},
     metrics::IngestMetrics,
-    slab::{Full, Gap, Meta, NO_CHANNEL, Waker, Writer},
+    slab::{Full, Waker, Writer},
 };
 
 /// Messages of the inbox handled in one call of [`Bus::answer_lookups`]: about a millisecond of work at most.
 const INBOX_MESSAGES_MAX: usize = 1_024;
 /// Time between two frameless entries of a partition that moves without entries.
 const PLACE_INTERVAL_NS: u64 = 1_000_000_000;
-/// Kafka timestamp of entries that stand for no record.
-const NO_TIMESTAMP: i64 = -1;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,39 +46,18 @@ pub enum Taken {
     Stop,
 }
 
-/// The single writer of the slab. `D` is the ring's kind of descriptor.
+/// Records in, entries and answers out. `D` is the ring's kind of descriptor.
 #[derive(Debug)]
 pub struct Bus<D> {
-    pub(super) slab: Writer,
+    publisher: Publisher,
+    topics: Topics,
+    channels: Channels,
     routes: Routes,
-    pub(super) sources: Sources,
-    pub(super) channels: Channels,
-    notices: Notices,
-    encoder: Encoder,
-    pending: Option<Pending>,
     outbox: Outbox<D>,
     lookups: flume::Receiver<ToIngest>,
     stopped: bool,
-    value_bytes_max: usize,
-    now_ns: u64,
     placed_ns: u64,
-    /// Of each incarnation of a topic, some keys lately read.
-    pub(super) keys: Vec<Keys>,
-    tally: Tally,
     metrics: Arc<IngestMetrics>,
-}
-
-/// A record in the middle of which the slab was full.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    source: SourceNumber,
-    offset: i64,
-    /// Index among the topic's routes: those before are done.
-    route: usize,
-    /// The record already has an entry.
-    matched: bool,
-    /// Its frame for the route waits in the encoder.
-    encoded: bool,
 }
 
 impl<D> Bus<D> {
@@ -92,162 +76,216 @@ impl<D> Bus<D> {
         assert!(links.len() <= 64, "holders of a channel are a word of bits, one a shard");
         slab.set_wakers(links.iter().map(|(_, waker)| Arc::clone(waker)).collect());
         let routes = Routes::new(routes, limits.channel_name_bytes);
+        let channels = Channels::new(limits.empty_channels, slab.tail());
+        let tally = Tally::new(Arc::clone(&metrics), routes.topics());
         Self {
-            tally: Tally::new(Arc::clone(&metrics), routes.topics()),
-            keys: Vec::new(),
+            publisher: Publisher::new(slab, tally, limits.record_value_bytes, Arc::clone(&metrics)),
+            topics: Topics::new(catalog),
+            channels,
             routes,
-            sources: Sources::new(catalog),
-            channels: Channels::new(limits.empty_channels, slab.tail()),
-            slab,
-            notices: Notices::new(),
-            encoder: Encoder::default(),
-            pending: None,
             outbox: Outbox::new(links),
             lookups,
             stopped: false,
-            value_bytes_max: limits.record_value_bytes,
-            now_ns: 0,
             placed_ns: 0,
             metrics,
         }
     }
 
-    /// Begins an incarnation of a topic. Its earlier incarnation, if any, is to be retired first.
-    pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
-        self.keys.push(Keys::default());
-        self.sources.add_topic(epoch, self.routes.of_topic(name))
+    /// What is read.
+    pub(super) fn topics(&self) -> &Topics {
+        &self.topics
     }
 
-    /// Adds a partition of a topic, in the order of their numbers. Where its start is not known yet, [`Self::skip`] tells it
-    /// later.
-    pub fn add_source(&mut self, topic: TopicNumber, partition: u32, start: Start) -> SourceNumber {
-        let source = self.sources.add_source(topic, partition, start == Start::Beginning);
-        if let Start::At(offset) = start {
-            self.skip(source, offset);
-        }
-        self.metrics.partitions.set(self.sources.live() as u64);
-        source
+    /// What is read, to change what is done with it. (What entries must tell goes through the bus.)
+    pub(super) fn topics_mut(&mut self) -> &mut Topics {
+        &mut self.topics
     }
 
-    /// The offset expected next of a source; negative: not known yet.
+    /// The offset expected next of a partition; negative: not known yet.
     #[must_use]
-    pub fn next_offset(&self, source: SourceNumber) -> i64 {
-        self.sources.source(source).next
+    pub fn next_offset(&self, tag: u32) -> i64 {
+        self.topics.partition(tag).next()
     }
 
-    /// Sources of a topic, by partition.
+    /// The same of all partitions of a topic, by their numbers.
+    pub fn next_offsets(&self, topic: TopicNumber) -> impl Iterator<Item = i64> {
+        self.topics.incarnation(topic).tags().iter().map(|&tag| self.next_offset(tag))
+    }
+
+    /// A part of a record is in the slab: the rest comes before anything else.
     #[must_use]
-    pub fn sources(&self, topic: TopicNumber) -> &[SourceNumber] {
-        self.sources.of_topic(topic)
+    pub fn is_mid_record(&self) -> bool {
+        self.publisher.is_mid_record()
     }
 
-    /// Some route of the topic reads record headers; else a record may come without them.
+    /// Nothing waits: no inbox message, no answer, no gap notice. What the driver looks at again before it sleeps.
     #[must_use]
-    pub fn wants_headers(&self, topic: TopicNumber) -> bool {
-        self.sources.topic(topic).routes.wants_headers()
+    pub fn is_idle(&self) -> bool {
+        self.lookups.is_empty() && !self.outbox.is_waiting() && !self.publisher.has_notices()
     }
 
-    /// Takes the next record of a source; `now_ns` is the monotonic clock.
+    /// The shard that keeps the slab full: the one farthest behind the floor asked for.
+    #[must_use]
+    pub fn behind(&self) -> Option<usize> {
+        self.publisher.behind()
+    }
+
+    /// Channels that some shard holds; for tests and the oracle of the simulation.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.channels.held().count()
+    }
+
+    /// The number of a channel's name, if it has one; for tests and the oracle of the simulation.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<u32> {
+        self.channels.find(name)
+    }
+}
+
+/// Records, and what becomes of partitions.
+impl<D> Bus<D> {
+    /// Takes the next record of a partition; `now_ns` is the monotonic clock.
     ///
     /// # Errors
     /// [`Full`]: a shard has yet to acknowledge the floor. The caller keeps the record, goes on answering lookups, and
     /// comes again with the same record.
-    pub fn accept(&mut self, source: SourceNumber, record: &Record<'_>, now_ns: u64) -> Result<Taken, Full> {
-        self.now_ns = now_ns;
-        self.work()?;
-        if record.offset < self.sources.source(source).next {
+    pub fn accept(&mut self, tag: u32, record: &Record<'_>, now_ns: u64) -> Result<Taken, Full> {
+        self.append_notices(now_ns)?;
+        let Self { publisher, topics, channels, .. } = self;
+        if record.offset < topics.partition(tag).next() {
             return Ok(Taken::Behind);
         }
-        let state = self.sources.source(source);
-        let topic = self.sources.topic(state.topic);
-        self.encoder.name(&topic.routes, state.partition, record);
-        let oversized = record.value.is_some_and(|value| value.len() > self.value_bytes_max);
-        if oversized && topic.routes.stops() && self.would_stop(source) {
+        let appended = publisher.append(topics, channels, tag, record, now_ns)?;
+        if appended == Appended::Stop {
             return Ok(Taken::Stop);
         }
-        let matched = self.append_routes(source, record, oversized)?;
-        self.metrics.records.add(1);
-        self.metrics.value_bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
-        let state = self.sources.source_mut(source);
-        self.keys[state.topic as usize].see(state.partition, record);
-        state.next = record.offset + 1;
-        if matched {
-            state.placed = state.next;
-        }
+        topics.took(tag, record, appended == Appended::Entries);
         Ok(Taken::Done)
     }
 
+    /// Appends what is due without a record: gap notices, and once a second the partitions that moved without entries.
+    ///
+    /// # Errors
+    /// [`Full`], as [`Self::accept`].
+    pub fn turn(&mut self, now_ns: u64) -> Result<(), Full> {
+        if !self.publisher.has_notices() && now_ns.saturating_sub(self.placed_ns) >= PLACE_INTERVAL_NS {
+            self.placed_ns = now_ns;
+            for (tag, source, next) in self.topics.moved() {
+                self.publisher.notify(Notice::Place(tag, source, next));
+            }
+        }
+        self.append_notices(now_ns)
+    }
+
+    /// Shows the shards what was appended and wakes those that sleep.
+    pub fn publish(&mut self) {
+        self.topics.show();
+        self.publisher.publish(&mut self.channels);
+        self.metrics.channels.set(self.channels.len() as u64);
+        self.metrics.empty_channels.set(self.channels.empty() as u64);
+    }
+
+    /// Begins an incarnation of a topic. Its earlier incarnation, if any, is to be retired first.
+    pub fn add_topic(&mut self, name: &str, epoch: Epoch) -> TopicNumber {
+        self.begin_incarnation(name, epoch, None)
+    }
+
+    /// The same, where the topic may have an id.
+    pub(super) fn begin_incarnation(&mut self, name: &str, epoch: Epoch, id: Option<TopicId>) -> TopicNumber {
+        self.topics.begin(epoch, id, self.routes.of_topic(name))
+    }
+
+    /// Adds a topic's next partition; gives its tag. Where its start is not known yet, [`Self::skip`] tells it later.
+    pub fn add_partition(&mut self, topic: TopicNumber, start: Start) -> u32 {
+        let tag = self.topics.add(topic, start == Start::Beginning);
+        if let Start::At(offset) = start {
+            self.skip(tag, offset);
+        }
+        self.metrics.partitions.set(self.topics.live().len() as u64);
+        tag
+    }
+
     /// The partition has moved to this next offset without records for us (control and aborted records, compaction).
-    pub fn skip(&mut self, source: SourceNumber, next_offset: i64) {
-        let state = self.sources.source_mut(source);
-        let first = state.next == UNKNOWN && next_offset >= 0;
-        state.next = state.next.max(next_offset);
-        if first {
-            state.first = next_offset;
-            self.place(source);
+    pub fn skip(&mut self, tag: u32, next_offset: i64) {
+        if self.topics.skip(tag, next_offset) {
+            self.place(tag);
         }
     }
 
-    /// The start of a source is found that was not known. Clients hold 0 for one that is read from its beginning: they are
-    /// told what of it is gone.
-    pub fn begin(&mut self, source: SourceNumber, start: i64) {
-        let state = self.sources.source(source);
-        if state.next == UNKNOWN && start > 0 && self.sources.is_from_start(source) {
-            self.sources.source_mut(source).first = start;
-            let bounds = Bounds { source, from: 0, to: start - 1 };
-            return self.gap(GapReason::Retention, vec![bounds]);
+    /// The start of a partition is found that was not known. Clients hold 0 for one that is read from its beginning: they
+    /// are told what of it is gone.
+    pub fn begin(&mut self, tag: u32, start: i64) {
+        if self.topics.begins_late(tag, start) {
+            return self.gap(tag, GapReason::Retention, 0, start - 1);
         }
-        self.skip(source, start);
+        self.skip(tag, start);
     }
 
     /// What whoever drives the bus does with a partition, and its end where known: for those who ask.
-    pub fn note(&mut self, source: SourceNumber, state: PartitionState, end: Option<i64>) {
-        let noted = self.sources.source_mut(source);
-        noted.state = state;
-        noted.end = end.unwrap_or(noted.end);
+    pub fn note(&mut self, tag: u32, state: PartitionState, end: Option<i64>) {
+        let partition = self.topics.partition_mut(tag);
+        partition.set_state(state);
+        partition.note_end(end);
     }
 
-    /// Announces gaps of one topic to all its channels, one entry each, whoever is subscribed. They come before any record
-    /// accepted later. A source goes on behind its gap.
-    pub fn gap(&mut self, reason: GapReason, bounds: Vec<Bounds>) {
-        for bounds in bounds {
-            debug_assert!(bounds.from <= bounds.to, "a gap has at least one offset: {bounds:?}");
-            self.notices.push_back(Notice::Gap(bounds, reason));
-            let state = self.sources.source_mut(bounds.source);
-            state.next = state.next.max(bounds.to + 1);
-        }
+    /// Announces a gap, from one offset to the last that is missing, to all channels of its topic: one entry, whoever is
+    /// subscribed. It comes before any record accepted later. The partition goes on behind it.
+    pub fn gap(&mut self, tag: u32, reason: GapReason, from: i64, to: i64) {
+        debug_assert!(from <= to, "a gap has at least one offset: {from} to {to} of {tag}");
+        let source = self.topics.partition(tag).source();
+        self.publisher.notify(Notice::Gap(Bounds { tag, source, from, to }, reason));
+        self.topics.pass(tag, to);
     }
 
     /// The topic's present incarnation is over: announces `reset` for all its partitions, and retires it. `bounds`, by
     /// partition, are the first offset that is void, at most the next one, and the end that was known last (exclusive).
     pub fn retire(&mut self, topic: TopicNumber, bounds: &[(i64, i64)]) {
-        let sources = self.sources.of_topic(topic).to_vec();
-        let reset = |(partition, source): (usize, SourceNumber)| {
+        let tags = self.topics.incarnation(topic).tags().to_vec();
+        for (partition, tag) in tags.into_iter().enumerate() {
             // Clients hold 0 for one that was to be read from its beginning, even if nothing was ever read of it.
-            let next = match self.next_offset(source) {
-                UNKNOWN if self.sources.is_from_start(source) => 0,
+            let next = match self.next_offset(tag) {
+                UNKNOWN if self.topics.is_from_start(tag) => 0,
                 next => next,
             };
             let (from, end) = bounds.get(partition).copied().unwrap_or((next, UNKNOWN));
-            (next != UNKNOWN).then(|| Bounds { source, from: from.max(0), to: next.max(end - 1).max(from) })
-        };
-        let bounds = sources.into_iter().enumerate().filter_map(reset).collect();
-        self.gap(GapReason::Reset, bounds);
-        self.sources.retire(topic);
-        self.metrics.partitions.set(self.sources.live() as u64);
+            if next != UNKNOWN {
+                self.gap(tag, GapReason::Reset, from.max(0), next.max(end - 1).max(from));
+            }
+        }
+        self.topics.retire(topic);
+        self.metrics.partitions.set(self.topics.live().len() as u64);
     }
 
-    /// The partition's log was truncated at `offset` (an unclean election): what came from there on is void. Announces
-    /// it and goes on at `offset` as a new source, so that positions never mix the two histories.
-    pub fn truncate(&mut self, source: SourceNumber, offset: i64) -> SourceNumber {
-        let state = self.sources.source(source);
-        let to = offset.max(state.next - 1);
-        self.notices.push_back(Notice::Truncation(Bounds { source, from: offset, to }));
-        let by = self.sources.truncate(source, offset, to);
-        self.skip(by, offset);
-        by
+    /// The partition's log was truncated at `offset` (an unclean election), or goes on there: what came from there on is
+    /// void. Announces it and goes on at `offset` as another source, so that positions never mix the two histories.
+    pub fn truncate(&mut self, tag: u32, offset: i64) {
+        let expected = self.next_offset(tag);
+        let (topic, partition) = self.topics.name(tag);
+        warn!(topic = &*topic, partition, offset, expected, "log truncated: clients get a gap notice");
+        let to = offset.max(expected - 1);
+        let source = self.topics.truncate(tag, offset, to);
+        self.publisher.notify(Notice::Truncation(Bounds { tag, source, from: offset, to }));
+        self.place(tag);
     }
 
+    /// Tells the slab where a partition is.
+    fn place(&mut self, tag: u32) {
+        let partition = self.topics.partition(tag);
+        if partition.next() >= 0 {
+            self.publisher.notify(Notice::Place(tag, partition.source(), partition.next()));
+        }
+    }
+
+    fn append_notices(&mut self, now_ns: u64) -> Result<(), Full> {
+        // Before any entry that needs it: what is appended may be published at once, by a new floor.
+        self.topics.show();
+        self.publisher.append_notices(&mut self.topics, &mut self.channels, now_ns)
+    }
+}
+
+/// Shards, and the admin thread.
+impl<D> Bus<D> {
     /// Handles messages from shards and tries again what found an inbox full; never waits. False once ingest is to end.
     pub fn answer_lookups(&mut self) -> bool {
         for _ in 0..INBOX_MESSAGES_MAX {
@@ -271,228 +309,26 @@ impl<D> Bus<D> {
         }
     }
 
-    /// A part of a record is in the slab: the rest comes before anything else.
-    #[must_use]
-    pub fn is_mid_record(&self) -> bool {
-        self.pending.is_some()
-    }
-
-    /// Nothing waits: no inbox message, no answer, no gap notice. What the driver looks at again before it sleeps.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.lookups.is_empty() && !self.outbox.is_waiting() && self.notices.is_empty()
-    }
-
     /// Tells all shards about the state of all data.
     pub fn state(&mut self, state: DataState) {
         self.status(&Status { topic: None, state });
     }
 
-    /// Tells all shards about the state of a topic's data.
+    /// Tells all shards about the state of a topic's data, or of all.
     pub fn status(&mut self, status: &Status) {
         self.outbox.status(status);
         self.outbox.deliver();
     }
 
-    /// Appends what is due without a record: gap notices, and once a second the partitions that moved without entries.
-    ///
-    /// # Errors
-    /// [`Full`], as [`Self::accept`].
-    pub fn turn(&mut self, now_ns: u64) -> Result<(), Full> {
-        self.now_ns = now_ns;
-        if self.notices.is_empty() && now_ns.saturating_sub(self.placed_ns) >= PLACE_INTERVAL_NS {
-            self.placed_ns = now_ns;
-            self.notices.extend(self.sources.moved().map(|(source, next)| Notice::Place(source, next)));
-        }
-        self.work()
-    }
-
-    /// Shows the shards what was appended and wakes those that sleep.
-    pub fn publish(&mut self) {
-        self.sources.show();
-        self.slab.publish();
-        self.channels.sweep(self.slab.tail(), self.slab.reclaimed());
-        self.metrics.channels.set(self.channels.len() as u64);
-        self.metrics.empty_channels.set(self.channels.empty() as u64);
-    }
-
-    /// The shard that keeps the slab full: the one farthest behind the floor asked for.
-    #[must_use]
-    pub fn behind(&self) -> Option<usize> {
-        self.slab.behind()
-    }
-
-    /// Channels that some shard holds; for tests and the oracle of the simulation.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.channels.held().count()
-    }
-
-    /// The number of a channel's name, if it has one; for tests and the oracle of the simulation.
-    #[must_use]
-    pub fn channel(&self, name: &str) -> Option<u32> {
-        self.channels.find(name)
-    }
-}
-
-/// Records.
-impl<D> Bus<D> {
-    /// One entry for each channel that routes make of the record. True if there was one.
-    fn append_routes(
-        &mut self,
-        source: SourceNumber,
-        record: &Record<'_>,
-        oversized: bool,
-    ) -> Result<bool, Full> {
-        let offset = record.offset;
-        let begin = Pending { source, offset, route: 0, matched: false, encoded: false };
-        let resumed = self.pending.take().filter(|at| (at.source, at.offset) == (source, offset));
-        let mut at = resumed.unwrap_or(begin);
-        let mut miss = None;
-        let routes = self.sources.topic(self.sources.source(source).topic).routes.len();
-        while at.route < routes {
-            match self.encoder.named(at.route) {
-                Ok(_) => {
-                    if !at.encoded {
-                        self.encode(source, at.route, record, oversized);
-                    }
-                    self.append_encoded(source, record, at, routes)?;
-                    at.matched = true;
-                }
-                Err(NoName::Repeated) => self.metrics.repeated.add(1),
-                Err(NoName::Miss(reason)) => miss = miss.or(Some((at.route, reason))),
-            }
-            at.route += 1;
-            at.encoded = false;
-        }
-        if !at.matched {
-            let state = self.sources.source(source);
-            self.tally.missed(&self.sources.topic(state.topic).routes, state.partition, record, miss);
-        }
-        Ok(at.matched)
-    }
-
-    /// The frame of a record by one route, into the encoder.
-    fn encode(&mut self, source: SourceNumber, route: usize, record: &Record<'_>, oversized: bool) {
-        let state = self.sources.source(source);
-        let topic = self.sources.topic(state.topic);
-        let odd = if oversized {
-            self.encoder.oversized(route, &self.sources.position(source, record.offset));
-            Some(Odd::Oversized)
-        } else {
-            self.encoder.message(route, &topic.routes, &topic.epoch, state.partition, record)
-        };
-        if let Some(odd) = odd {
-            self.tally.odd(&topic.routes, state.partition, record, odd);
-        }
-    }
-
-    /// Appends the frame in the encoder, or remembers that it is there.
-    fn append_encoded(
-        &mut self,
-        source: SourceNumber,
-        record: &Record<'_>,
-        at: Pending,
-        routes: usize,
-    ) -> Result<(), Full> {
-        let Ok(name) = self.encoder.named(at.route) else { return Ok(()) };
-        let channel = self.channels.for_record(name);
-        let meta =
-            Meta { channel, source, offset: record.offset, ts_ms: record.ts_ms, ingest_ns: self.now_ns };
-        // Only the last entry of a record moves its partition: what still follows must not be taken for delivered.
-        let is_part = (at.route + 1..routes).any(|later| self.encoder.named(later).is_ok());
-        if let Err(full) = self.append_frame(meta, is_part) {
-            self.channels.unused(channel);
-            self.pending = Some(Pending { encoded: true, ..at });
-            return Err(full);
-        }
-        Ok(())
-    }
-
-    /// Whether a route that stops at values above the limit takes the record whose names the encoder has.
-    fn would_stop(&self, source: SourceNumber) -> bool {
-        let routes = self.sources.topic(self.sources.source(source).topic).routes.all().iter().enumerate();
-        let mut stops = routes.filter(|(_, route)| route.oversized == Oversized::Stop);
-        stops.any(|(index, _)| self.encoder.named(index).is_ok())
-    }
-
-    fn append_frame(&mut self, meta: Meta, is_part: bool) -> Result<(), Full> {
-        self.sources.show();
-        let frames = [&self.encoder.frame[..]];
-        let sequence =
-            if is_part { self.slab.append_part(meta, frames)? } else { self.slab.append(meta, frames)? };
-        self.channels.appended(meta.channel, sequence);
-        self.metrics.entries.add(1);
-        Ok(())
-    }
-}
-
-/// What comes before records.
-impl<D> Bus<D> {
-    /// Tells the slab where a partition is.
-    fn place(&mut self, source: SourceNumber) {
-        let next = self.sources.source(source).next;
-        if next >= 0 {
-            self.notices.push_back(Notice::Place(source, next));
-        }
-    }
-
-    /// Works off the notices, but not in the middle of a record: its entries stand together.
-    fn work(&mut self) -> Result<(), Full> {
-        if self.is_mid_record() {
-            return Ok(());
-        }
-        while let Some(&notice) = self.notices.front() {
-            match notice {
-                Notice::Place(source, next) => self.append_place(source, next)?,
-                Notice::Gap(bounds, reason) => self.append_gap(bounds, reason, false)?,
-                Notice::Truncation(bounds) => self.append_gap(bounds, GapReason::Reset, true)?,
-            }
-            self.notices.pop_front();
-        }
-        Ok(())
-    }
-
-    fn append_place(&mut self, source: SourceNumber, next: i64) -> Result<(), Full> {
-        if self.sources.source(source).placed >= next {
-            return Ok(());
-        }
-        self.sources.show();
-        let ingest_ns = self.now_ns;
-        let meta = Meta { channel: NO_CHANNEL, source, offset: next - 1, ts_ms: NO_TIMESTAMP, ingest_ns };
-        self.slab.append(meta, [&[]])?;
-        self.channels.appended_to_none();
-        self.sources.source_mut(source).placed = next;
-        Ok(())
-    }
-
-    fn append_gap(&mut self, bounds: Bounds, reason: GapReason, is_part: bool) -> Result<(), Full> {
-        self.sources.show();
-        let Bounds { source, from, to } = bounds;
-        let gap = Gap { source, from, to, reason: reason.code() };
-        self.slab.append_gap(gap, if is_part { from } else { to + 1 }, self.now_ns)?;
-        self.channels.appended_to_none();
-        if !is_part {
-            let state = self.sources.source_mut(source);
-            state.placed = state.placed.max(to + 1);
-        }
-        match reason {
-            GapReason::Reset => self.metrics.reset_gaps.add(1),
-            GapReason::Retention => self.metrics.retention_gaps.add(1),
-            GapReason::Unreadable => self.metrics.unreadable_gaps.add(1),
-            GapReason::Slow | GapReason::Conflated | GapReason::Oversized => {}
-        }
-        Ok(())
-    }
-}
-
-/// Channels.
-impl<D> Bus<D> {
     fn handle(&mut self, message: ToIngest) {
         match message {
             ToIngest::Lookup(lookup) => self.answer(lookup),
             ToIngest::Release { shard, channel } => self.channels.release(channel, shard),
-            ToIngest::Explain(asked) => self.explain(&asked),
+            ToIngest::Explain(ExplainTopic { topic, channels, reply }) => {
+                let facts = explain::facts(&self.topics, &self.channels, &self.publisher, &topic, &channels);
+                // If the asker still waits.
+                let _ = reply.try_send(facts);
+            }
             ToIngest::Stop => self.stopped = true,
         }
     }

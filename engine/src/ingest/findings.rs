@@ -4,27 +4,30 @@ use std::sync::Arc;
 
 use kafka::{Read, TopicId};
 use proto::{native::reply::GapReason, position::Epoch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     faults::{Kind, Witness},
-    incarnations::TruncatedAt,
-    notices::Bounds,
-    thread::{Ingest, Ready},
-    watcher::{Begin, Finding, TopicLookup},
+    reading::Reading,
+    topics::TruncatedAt,
+    watcher::{Begin, Finding},
 };
-use crate::{catalog::Start, inbox::PartitionState};
+use crate::{
+    catalog::{Start, TopicNumber},
+    inbox::PartitionState,
+};
 
-impl<R: Read, D> Ingest<R, D> {
-    pub(super) fn apply(&mut self, finding: Finding) {
+impl<R: Read, D> Reading<'_, R, D> {
+    /// True once the state of all topics and partitions has been told.
+    pub(super) fn apply(&mut self, finding: Finding) -> bool {
         match finding {
             Finding::Incarnation { topic, id, epoch, partitions, begin } => {
-                self.feed.faults.present(&topic);
+                self.faults.present(&topic);
                 self.begin_incarnation(&topic, id, epoch, partitions, begin);
             }
             Finding::Grown { topic, epoch, partitions } => self.grow(&topic, epoch, partitions),
             Finding::Same { topic, epoch, mark, leaderless } => {
-                self.feed.faults.present(&topic);
+                self.faults.present(&topic);
                 self.same(&topic, epoch, mark, &leaderless);
             }
             Finding::Starts { topic, epoch, starts } => self.starts(&topic, epoch, &starts),
@@ -32,30 +35,30 @@ impl<R: Read, D> Ingest<R, D> {
                 self.ends(&topic, epoch, partition, low, high);
             }
             Finding::Standstill { topic, epoch, partition, stable, end } => {
-                self.standstill(&topic, epoch, partition, stable, end);
+                if let Some(tag) = self.tag(&topic, epoch, partition) {
+                    self.faults.standstill(tag, stable, end);
+                }
             }
             Finding::Missing(topic) => {
                 self.hold_topic(&topic);
-                let text = "the topic does not exist";
-                self.feed.faults.set(&topic, Kind::Unknown, text, self.feed.now_ns);
+                self.faults.set(&topic, Kind::Unknown, "the topic does not exist", self.now_ns);
             }
-            Finding::Refused(topic, text) => {
-                self.feed.faults.set(&topic, Kind::Refused, &text, self.feed.now_ns);
-            }
-            Finding::Heard => self.feed.faults.heard(Witness::Watcher),
-            Finding::Silent(text) => self.feed.faults.silent(Witness::Watcher, &text, self.feed.now_ns),
-            Finding::Refusal(event) => self.feed.faults.refused(&event),
-            Finding::Ready => self.ready = Ready::Found,
+            Finding::Refused(topic, text) => self.faults.set(&topic, Kind::Refused, &text, self.now_ns),
+            Finding::Heard => self.faults.heard(Witness::Watcher),
+            Finding::Silent(text) => self.faults.silent(Witness::Watcher, &text, self.now_ns),
+            Finding::Refusal(event) => self.faults.refused(&event),
+            Finding::Ready => return true,
         }
+        false
     }
 
     /// Holds all partitions of a topic that may be another by now.
     fn hold_topic(&mut self, topic: &str) {
-        let Some(incarnation) = self.feed.known.present(topic) else { return };
-        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
+        let Some(number) = self.bus.topics().find(topic) else { return };
+        for tag in self.bus.topics().incarnation(number).tags().to_vec() {
             // (To hold anew what is held would ask for a look, which finds it missing again, and so on without a pause.)
-            if self.feed.known.part(tag).state != PartitionState::Held {
-                self.feed.hold(tag);
+            if self.bus.topics().partition(tag).state() != PartitionState::Held {
+                self.hold(tag);
             }
         }
     }
@@ -68,19 +71,18 @@ impl<R: Read, D> Ingest<R, D> {
         partitions: u32,
         begin: Begin,
     ) {
-        let before = self.feed.known.present(topic);
-        let mut goes_on = Vec::new();
-        if let Some(old) = before {
+        let mut goes_on: Vec<i64> = Vec::new();
+        if let Some(old) = self.bus.topics().find(topic) {
             if begin == Begin::GoesOn {
                 warn!(topic = &**topic, %epoch, "topic id became known: clients get a gap notice, reading continues");
-                goes_on = self.next_offsets(old);
+                goes_on = self.bus.next_offsets(old).collect();
             } else {
                 warn!(topic = &**topic, %epoch, "topic was re-created: clients get a gap notice, reading from the beginning");
             }
             self.end_incarnation(old, begin);
         }
         info!(topic = &**topic, %epoch, partitions, "reading topic");
-        let incarnation = self.feed.begin_incarnation(topic, id, epoch);
+        let number = self.bus.begin_incarnation(topic, epoch, id);
         for partition in 0..partitions as usize {
             let start = match (begin, goes_on.get(partition)) {
                 (Begin::GoesOn, Some(&next)) if next >= 0 => Start::At(next),
@@ -88,69 +90,53 @@ impl<R: Read, D> Ingest<R, D> {
                 (Begin::AtStart, _) | (Begin::GoesOn, None) => Start::Beginning,
                 (Begin::GoesOn | Begin::Elsewhere, _) => Start::Unresolved,
             };
-            let tag = self.feed.add_part(incarnation, start);
+            let tag = self.bus.add_partition(number, start);
             self.begin(tag);
         }
     }
 
-    fn next_offsets(&self, incarnation: usize) -> Vec<i64> {
-        let tags = &self.feed.known.incarnations[incarnation].tags;
-        tags.iter().map(|&tag| self.feed.bus.next_offset(self.feed.known.part(tag).source)).collect()
-    }
-
     /// An incarnation is over. Where it was not seen when it ended, what was read since the last look may be of the
     /// next one, and is void.
-    fn end_incarnation(&mut self, incarnation: usize, next: Begin) {
-        let seen = self.feed.known.incarnations[incarnation].is_replaced || next == Begin::GoesOn;
-        let tags = self.feed.known.incarnations[incarnation].tags.clone();
+    fn end_incarnation(&mut self, number: TopicNumber, next: Begin) {
+        let incarnation = self.bus.topics().incarnation(number);
+        let (topic, tags) = (Arc::clone(incarnation.topic()), incarnation.tags().to_vec());
+        let seen = incarnation.is_replaced() || next == Begin::GoesOn;
         let bounds = |&tag: &u32| {
-            let part = self.feed.known.part(tag);
-            let next = self.feed.bus.next_offset(part.source);
-            let from = if seen { next } else { part.confirmed().min(next) };
+            let partition = self.bus.topics().partition(tag);
+            let next = partition.next();
+            let from = if seen { next } else { partition.confirmed().min(next) };
             (from, self.reader.end(tag).unwrap_or(-1))
         };
         let bounds: Vec<(i64, i64)> = tags.iter().map(bounds).collect();
-        self.end_parts(incarnation);
-        self.feed.bus.retire(self.feed.known.incarnations[incarnation].number, &bounds);
-        let topic = Arc::clone(&self.feed.known.incarnations[incarnation].topic);
-        self.feed.faults.ended(&topic, &tags);
-    }
-
-    pub(super) fn end_parts(&mut self, incarnation: usize) {
-        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
-            let state = self.feed.known.part(tag).state;
-            if !matches!(state, PartitionState::Waiting | PartitionState::Ended)
-                && let Err(error) = self.reader.unassign(tag)
-            {
-                error!(tag, %error, "failed to unassign partition");
-            }
-            self.feed.set_state(tag, PartitionState::Ended);
-        }
+        self.end(number);
+        self.bus.retire(number, &bounds);
+        self.faults.ended(&topic, &tags);
     }
 
     fn grow(&mut self, topic: &Arc<str>, epoch: Epoch, partitions: u32) {
-        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
-        while self.feed.known.incarnations[incarnation].tags.len() < partitions as usize {
-            let tag = self.feed.add_part(incarnation, Start::Beginning);
-            info!(topic = &**topic, partition = self.feed.known.part(tag).partition, "new partition found");
+        let Some(number) = self.bus.topics().with_epoch(topic, epoch) else { return };
+        while self.bus.topics().incarnation(number).tags().len() < partitions as usize {
+            let tag = self.bus.add_partition(number, Start::Beginning);
+            let partition = self.bus.topics().partition(tag).number();
+            info!(topic = &**topic, partition, "new partition found");
         }
     }
 
     /// The topic is as known: what was held for doubt goes on, and what was read until the lookup was made is confirmed.
     fn same(&mut self, topic: &str, epoch: Epoch, mark: u64, leaderless: &[u32]) {
-        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(number) = self.bus.topics().with_epoch(topic, epoch) else { return };
+        let incarnation = self.bus.topics().incarnation(number);
         // Its successor is known to be there: whoever answered has not heard of it yet.
-        let is_replaced = self.feed.known.incarnations[incarnation].is_replaced;
-        for tag in self.feed.known.incarnations[incarnation].tags.clone() {
-            let part = self.feed.known.part_mut(tag);
-            let (has_one, waits) =
-                (!leaderless.contains(&part.partition), part.state == PartitionState::Waiting);
-            self.feed.faults.leader(tag, has_one, waits);
+        let is_replaced = incarnation.is_replaced();
+        for tag in incarnation.tags().to_vec() {
+            let partition = self.bus.topics_mut().partition_mut(tag);
+            let has_leader = !leaderless.contains(&partition.number());
+            self.faults.leader(tag, has_leader, partition.state() == PartitionState::Waiting);
             if is_replaced {
                 continue;
             }
-            part.confirm(mark);
-            if part.state == PartitionState::Held && part.held_since <= mark {
+            partition.confirm(mark);
+            if partition.is_held_since(mark) {
                 self.release(tag);
             }
         }
@@ -158,43 +144,27 @@ impl<R: Read, D> Ingest<R, D> {
 
     /// A partition that was held is of the topic we know: reading goes on, where its log was truncated if it was.
     fn release(&mut self, tag: u32) {
-        let truncated = self.feed.known.part_mut(tag).truncated.take();
-        let next = self.feed.bus.next_offset(self.feed.known.part(tag).source);
-        match truncated {
-            Some(TruncatedAt::Offset(at)) if at < next => self.feed.truncate(tag, at),
+        let next = self.bus.next_offset(tag);
+        match self.bus.topics_mut().partition_mut(tag).take_truncated() {
+            Some(TruncatedAt::Offset(at)) if at < next => self.bus.truncate(tag, at),
             // All that was read may be void: asks where the log begins.
             Some(TruncatedAt::Unknown) => {
-                self.feed.known.part_mut(tag).truncated = truncated;
-                self.feed.set_state(tag, PartitionState::OutOfRange);
-                return self.feed.out_of_range.push(tag);
+                self.bus.topics_mut().partition_mut(tag).set_truncated(TruncatedAt::Unknown);
+                return self.ask_ends(tag);
             }
             Some(TruncatedAt::Offset(_)) | None => {}
         }
         self.go_on(tag);
     }
 
-    /// Reads on from the partition's next offset; what was fetched before is forgotten.
-    fn go_on(&mut self, tag: u32) {
-        let next = self.feed.bus.next_offset(self.feed.known.part(tag).source);
-        match self.reader.seek(tag, next) {
-            Ok(()) => self.feed.set_state(tag, PartitionState::Reading),
-            Err(error) => {
-                let (topic, partition) = self.feed.name(tag);
-                error!(topic = &*topic, partition, %error, "failed to seek partition, retrying");
-                self.feed.set_state(tag, PartitionState::OutOfRange);
-                self.feed.out_of_range.push(tag);
-            }
-        }
-    }
-
     fn starts(&mut self, topic: &str, epoch: Epoch, starts: &[(u32, Option<i64>)]) {
-        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
+        let Some(number) = self.bus.topics().with_epoch(topic, epoch) else { return };
         for &(partition, start) in starts {
-            let Some(tag) = self.feed.known.tag(incarnation, partition) else { continue };
-            self.feed.faults.start(tag, start.is_some());
+            let Some(tag) = self.bus.topics().tag(number, partition) else { continue };
+            self.faults.start(tag, start.is_some());
             if let Some(start) = start {
                 info!(topic, partition, start, "reading partition");
-                self.feed.bus.begin(self.feed.known.part(tag).source, start);
+                self.bus.begin(tag, start);
                 self.begin(tag);
             }
         }
@@ -202,16 +172,14 @@ impl<R: Read, D> Ingest<R, D> {
 
     /// An offset was out of range, in the same incarnation: goes on at the end of the log that is nearest.
     fn ends(&mut self, topic: &str, epoch: Epoch, partition: u32, low: i64, high: i64) {
-        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
-        let Some(tag) = self.feed.known.tag(incarnation, partition) else { return };
-        if self.feed.known.part(tag).state != PartitionState::OutOfRange {
+        let Some(tag) = self.tag(topic, epoch, partition) else { return };
+        if self.bus.topics().partition(tag).state() != PartitionState::OutOfRange {
             return;
         }
-        let truncated = self.feed.known.part_mut(tag).truncated.take();
-        let source = self.feed.known.part(tag).source;
-        let next = self.feed.bus.next_offset(source);
+        let truncated = self.bus.topics_mut().partition_mut(tag).take_truncated();
+        let next = self.bus.next_offset(tag);
         if truncated == Some(TruncatedAt::Unknown) && low < next {
-            self.feed.truncate(tag, low);
+            self.bus.truncate(tag, low);
         } else if next < low {
             warn!(
                 topic,
@@ -220,57 +188,16 @@ impl<R: Read, D> Ingest<R, D> {
                 to = low - 1,
                 "retention was faster: clients get a gap notice"
             );
-            let bounds = Bounds { source, from: next, to: low - 1 };
-            self.feed.bus.gap(GapReason::Retention, vec![bounds]);
+            self.bus.gap(tag, GapReason::Retention, next, low - 1);
         } else if next > high {
-            self.feed.truncate(tag, high);
+            self.bus.truncate(tag, high);
         }
         self.go_on(tag);
     }
 
-    /// Why a partition stands still: an open transaction holds it back, or nothing does any more.
-    fn standstill(&mut self, topic: &str, epoch: Epoch, partition: u32, stable: i64, end: i64) {
-        let Some(incarnation) = self.feed.known.with_epoch(topic, epoch) else { return };
-        let Some(tag) = self.feed.known.tag(incarnation, partition) else { return };
-        self.feed.faults.standstill(tag, stable, end);
-    }
-
-    /// Has the consumer read a partition whose start is known.
-    pub(super) fn begin(&mut self, tag: u32) {
-        let part = self.feed.known.part(tag);
-        let incarnation = &self.feed.known.incarnations[part.incarnation];
-        let next = self.feed.bus.next_offset(part.source);
-        if next < 0 || incarnation.stopped || part.state != PartitionState::Waiting {
-            return;
-        }
-        match self.reader.assign(&incarnation.topic, part.partition, next, tag) {
-            Ok(()) => {
-                self.feed.known.part_mut(tag).begin(next);
-                self.feed.set_state(tag, PartitionState::Reading);
-                self.compare_incarnations(tag);
-            }
-            Err(error) => {
-                let (topic, partition) = self.feed.name(tag);
-                error!(topic = &*topic, partition, %error, "failed to assign partition, retrying");
-            }
-        }
-    }
-
-    /// Holds back what the consumer reads by another id than that of the incarnation: it is yet to hear of this one, or
-    /// knows of the next already. It tells when that changes.
-    fn compare_incarnations(&mut self, tag: u32) {
-        let incarnation = self.feed.known.part(tag).incarnation;
-        let (reads, is) = (self.reader.reads(tag), self.feed.known.incarnations[incarnation].id);
-        if reads.is_some() && is.is_some() && reads != is {
-            self.feed.known.incarnations[incarnation].is_replaced = true;
-            self.feed.hold(tag);
-        }
-    }
-
-    /// Asks the watcher; what finds no room waits for the next turn.
-    pub(super) fn ask(&mut self, lookup: TopicLookup) {
-        if !self.unasked.contains(&lookup) {
-            self.unasked.push(lookup);
-        }
+    /// The tag of a partition of a topic's present incarnation, if that has this epoch.
+    fn tag(&self, topic: &str, epoch: Epoch, partition: u32) -> Option<u32> {
+        let topics = self.bus.topics();
+        topics.tag(topics.with_epoch(topic, epoch)?, partition)
     }
 }

@@ -14,17 +14,17 @@
 
 mod bus;
 mod channels;
-mod duties;
 mod explain;
 mod faults;
-mod feed;
 mod findings;
-mod incarnations;
 mod notices;
 mod outbox;
-mod sources;
+mod publisher;
+mod reading;
+mod records;
 mod tally;
 mod thread;
+mod topics;
 mod watcher;
 
 #[cfg(test)]
@@ -32,7 +32,6 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Taken},
-    notices::Bounds,
     thread::{Ingest, OverKafka, Rest, Setup, new, over},
     watcher::Watcher,
 };

@@ -8,8 +8,10 @@ use tracing::info;
 
 use super::{
     bus::Bus,
-    feed::Feed,
-    watcher::{Finding, Links, Marks, TopicLookup, Watcher},
+    faults::Faults,
+    reading::Reading,
+    records::{Intake, Records},
+    watcher::{Asks, Finding, Links, Watcher},
 };
 use crate::{
     catalog::SharedCatalog,
@@ -28,6 +30,8 @@ const BATCH: usize = 1_024;
 const SLEEP_MAX: Duration = Duration::from_millis(200);
 /// The same while messages wait for room in an inbox.
 const SLEEP_SHORT: Duration = Duration::from_millis(1);
+/// Time between two rounds of duties: positions, lag, faults, CPU time.
+const DUTY_INTERVAL_NS: u64 = 1_000_000_000;
 /// Findings and lookups under way.
 const FINDINGS_MAX: usize = 1_024;
 
@@ -68,7 +72,7 @@ pub enum Rest {
 
 /// Whether clients may be let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ready {
+enum Ready {
     /// The state of some topic or partition is not known.
     No,
     /// All are known; the places where reading begins are yet to be published.
@@ -80,15 +84,17 @@ pub(super) enum Ready {
 /// The ingest thread's state, over whatever reads Kafka.
 #[derive(Debug)]
 pub struct Ingest<R, D> {
-    pub(super) reader: R,
-    pub(super) feed: Feed<D>,
-    pub(super) lookups: Sender<TopicLookup>,
-    /// Lookups that found no room.
-    pub(super) unasked: Vec<TopicLookup>,
-    pub(super) ready: Ready,
-    pub(super) duty_ns: u64,
-    waker: Arc<Waker>,
+    reader: R,
+    bus: Bus<D>,
+    faults: Faults,
+    records: Records,
+    asks: Asks,
     findings: Receiver<Finding>,
+    ready: Ready,
+    /// When partitions were last looked after.
+    duty_ns: u64,
+    waker: Arc<Waker>,
+    metrics: Arc<IngestMetrics>,
 }
 
 /// The two threads' states over librdkafka.
@@ -117,26 +123,27 @@ pub fn over<R: Read, D, A: Ask, M: Ask>(
     let Setup { config, writer, links, lookups, waker, catalog, metrics, health } = setup;
     let (tell, findings) = flume::bounded(FINDINGS_MAX);
     let (asks, asked) = flume::bounded(FINDINGS_MAX);
-    let marks = Marks::default();
     let mut topics: Vec<Arc<str>> = Vec::new();
     for route in &config.routes {
         if !topics.iter().any(|topic| **topic == route.topic) {
             topics.push(Arc::from(route.topic.as_str()));
         }
     }
-    let watching = Links { lookups: asked, findings: tell, waker: Arc::clone(&waker), marks: marks.clone() };
-    let watcher = Watcher::new(client, main, config.from, topics.into_iter(), watching);
     let bus = Bus::new(writer, &config.routes, &config.limits, links, lookups, catalog, Arc::clone(&metrics));
-    let feed = Feed::new(bus, health, metrics, marks);
+    let marks = bus.topics().marks().clone();
+    let watching = Links { lookups: asked, findings: tell, waker: Arc::clone(&waker), marks };
+    let watcher = Watcher::new(client, main, config.from, topics.into_iter(), watching);
     let ingest = Ingest {
         reader,
-        feed,
-        lookups: asks,
-        unasked: Vec::new(),
+        bus,
+        faults: Faults::new(health, Arc::clone(&metrics)),
+        records: Records::new(Arc::clone(&metrics)),
+        asks: Asks::new(asks),
+        findings,
         ready: Ready::No,
         duty_ns: 0,
         waker,
-        findings,
+        metrics,
     };
     (ingest, watcher)
 }
@@ -147,7 +154,7 @@ impl Ingest<Consumer, OwnedFd> {
         loop {
             match self.turn(Now::read().mono_ns) {
                 Rest::No => {}
-                Rest::Full(pause) => self.feed.bus.await_message(pause),
+                Rest::Full(pause) => self.bus.await_message(pause),
                 Rest::Sleep(longest) => self.sleep(longest),
                 Rest::Ended => break,
             }
@@ -158,7 +165,7 @@ impl Ingest<Consumer, OwnedFd> {
     fn sleep(&self, longest: Duration) {
         self.waker.about_to_sleep();
         if self.findings.is_empty() {
-            let busy = !self.feed.bus.is_idle();
+            let busy = !self.bus.is_idle();
             self.reader.wait(if busy { longest.min(SLEEP_SHORT) } else { longest });
         }
         self.waker.awake();
@@ -168,56 +175,106 @@ impl Ingest<Consumer, OwnedFd> {
 impl<R: Read, D> Ingest<R, D> {
     /// One turn: answers the shards, applies what the watcher found, takes what the consumer has, publishes. Never waits.
     pub fn turn(&mut self, now_ns: u64) -> Rest {
-        self.feed.now_ns = now_ns;
-        if !self.feed.bus.answer_lookups() {
+        if !self.bus.answer_lookups() {
             return Rest::Ended;
         }
         // A record of which a part is in the slab is finished before anything else.
-        if !self.feed.bus.is_mid_record() {
+        if !self.bus.is_mid_record() {
             while let Ok(finding) = self.findings.try_recv() {
-                self.apply(finding);
+                self.apply(finding, now_ns);
             }
-            self.watch_connections();
-            self.duties();
+            self.watch_connections(now_ns);
+            self.duties(now_ns);
             self.tell_clients();
         }
-        let drained = self.drain();
-        self.feed.bus.publish();
-        if !self.feed.bus.is_mid_record() {
-            self.follow_up();
+        let drained = self.drain(now_ns);
+        self.bus.publish();
+        if !self.bus.is_mid_record() {
+            self.follow_up(now_ns);
         }
-        if self.feed.full {
+        if self.records.is_full() {
             // (A client that came now would not be told where it begins.)
-            let pause = self.feed.faults.slab_full(self.feed.bus.behind(), now_ns);
-            return Rest::Full(pause);
+            return Rest::Full(self.faults.slab_full(self.bus.behind(), now_ns));
         }
-        self.feed.faults.slab_took_all();
+        self.faults.slab_took_all();
         if self.ready == Ready::Found {
             self.ready = Ready::Told;
             // Before anybody is let in: the first ack says what is stale.
-            self.look_at_faults();
+            self.reading(now_ns).look_at_faults();
             self.tell_clients();
-            self.feed.faults.ready();
-            info!(partitions = self.feed.metrics.partitions.get(), "state of all partitions known, ready");
+            self.faults.ready();
+            info!(partitions = self.metrics.partitions.get(), "state of all partitions known, ready");
         }
         if drained > 0 { Rest::No } else { Rest::Sleep(SLEEP_MAX) }
     }
 
+    pub(super) fn apply(&mut self, finding: Finding, now_ns: u64) {
+        if self.reading(now_ns).apply(finding) {
+            self.ready = Ready::Found;
+        }
+    }
+
+    fn watch_connections(&mut self, now_ns: u64) {
+        for event in self.reader.news() {
+            if self.faults.connection(&event, now_ns) {
+                self.asks.look();
+            }
+        }
+    }
+
+    /// Once a second.
+    fn duties(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.duty_ns) < DUTY_INTERVAL_NS {
+            return;
+        }
+        self.duty_ns = now_ns;
+        let mut reading = self.reading(now_ns);
+        let lag = reading.look_after_all();
+        reading.look_at_faults();
+        self.metrics.lag_records.set(lag);
+        self.metrics.cpu_ns.set(ring::thread_cpu_ns());
+        self.faults.look_at_brokers(now_ns);
+    }
+
     /// Appends what is due without a record, then takes deliveries, as far as the slab has room.
-    fn drain(&mut self) -> usize {
-        let Self { reader, feed, .. } = self;
-        feed.full = feed.bus.turn(feed.now_ns).is_err();
-        if feed.full {
+    fn drain(&mut self, now_ns: u64) -> usize {
+        let Self { reader, records, bus, faults, asks, .. } = self;
+        records.begin_turn(bus.turn(now_ns).is_err());
+        if records.is_full() {
             return 0;
         }
-        feed.begin_turn();
-        reader.drain(BATCH, &mut |delivery| feed.take(delivery))
+        let mut intake = Intake { records, bus, faults, asks, now_ns };
+        reader.drain(BATCH, &mut |delivery| intake.take(delivery))
+    }
+
+    /// What a turn has led to beside entries.
+    fn follow_up(&mut self, now_ns: u64) {
+        if self.records.take_came() {
+            self.faults.records_came();
+            self.tell_clients();
+        }
+        for number in self.records.take_stopped() {
+            self.reading(now_ns).end(number);
+        }
+        self.asks.send();
+    }
+
+    /// Tells clients what is stale and what is live again.
+    fn tell_clients(&mut self) {
+        for status in self.faults.take_due() {
+            self.bus.status(&status);
+        }
+    }
+
+    fn reading(&mut self, now_ns: u64) -> Reading<'_, R, D> {
+        let Self { reader, bus, faults, asks, .. } = self;
+        Reading { reader, bus, faults, asks, now_ns }
     }
 
     /// The bus, for whoever drives the turns.
     #[must_use]
     pub fn bus(&self) -> &Bus<D> {
-        &self.feed.bus
+        &self.bus
     }
 
     /// The reader, for whoever drives the turns.
@@ -228,6 +285,6 @@ impl<R: Read, D> Ingest<R, D> {
     /// Nothing waits but what the reader has: no inbox message, no finding, no notice.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.feed.bus.is_idle() && self.findings.is_empty()
+        self.bus.is_idle() && self.findings.is_empty()
     }
 }

@@ -115,7 +115,7 @@ impl World {
         let links = vec![(inbox.clone(), waker)];
         let mut bus = Bus::new(writer, &[route], &plan.limits, links, lookups, catalog, Arc::clone(&ingest));
         let topic = bus.add_topic("t", epoch());
-        assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
+        assert_eq!(bus.add_partition(topic, Start::At(0)), 0);
         Self {
             shard,
             bus,

@@ -1,6 +1,5 @@
 //! Gaps of a whole topic: everybody who holds a channel of it when its shard reads of it is told, in order, and nobody else.
 
-use engine::ingest::Bounds;
 use proto::native::reply::GapReason;
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use testkit::world::{Plan, World, pos};
 /// Retention takes so many records that were not read.
 fn lose(world: &mut World, count: i64) -> (i64, i64) {
     let (from, to) = (world.next, world.next + count - 1);
-    world.bus.gap(GapReason::Retention, vec![Bounds { source: 0, from, to }]);
+    world.bus.gap(0, GapReason::Retention, from, to);
     world.next = to + 1;
     (from, to)
 }

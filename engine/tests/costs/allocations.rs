@@ -79,7 +79,7 @@ impl World {
         let shown = Arc::<IngestMetrics>::default();
         let mut bus = Bus::new(writer, &[route], &Limits::default(), links, lookups, catalog, shown);
         let topic = bus.add_topic("t", Epoch::of("cluster", b"t"));
-        assert_eq!(bus.add_source(topic, 0, Start::At(0)), 0);
+        assert_eq!(bus.add_partition(topic, Start::At(0)), 0);
         Self { shard, bus, metrics, inbox, load, peers: Vec::new(), next: 0 }
     }
 

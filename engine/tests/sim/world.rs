@@ -12,7 +12,7 @@ use std::{
 };
 
 use engine::{
-    catalog::{SharedCatalog, SourceNumber},
+    catalog::{SharedCatalog, TopicNumber},
     clock::Now,
     config::{Config, Keepalive, Limits, Oversized, Route, Service},
     health::Health,
@@ -366,13 +366,10 @@ impl World {
     /// How far ingest is with the partitions of the incarnations it reads.
     pub(crate) fn published(&self) -> BTreeMap<Part, i64> {
         let catalog = self.catalog.load();
-        let present = catalog.topics.iter().filter(|topic| !topic.retired);
-        let next = |source: &SourceNumber| self.ingest.bus().next_offset(*source);
-        let parts = |topic: &engine::catalog::Topic| {
-            let epoch = topic.epoch;
-            let parts =
-                (0..).zip(&topic.sources).map(|(partition, source)| ((epoch, partition), next(source)));
-            parts.collect::<Vec<_>>()
+        let present = (0..).zip(&catalog.topics).filter(|(_, topic)| !topic.retired);
+        let parts = |(number, topic): (TopicNumber, &engine::catalog::Topic)| {
+            let parts = (0..).zip(self.ingest.bus().next_offsets(number));
+            parts.map(|(partition, next)| ((topic.epoch, partition), next)).collect::<Vec<_>>()
         };
         present.flat_map(parts).collect()
     }

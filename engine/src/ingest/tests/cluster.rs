@@ -299,8 +299,8 @@ impl World {
 
     fn next(&self, partition: usize) -> i64 {
         let catalog = self.catalog.load_full();
-        let source = catalog.topic("t").unwrap().1.sources[partition];
-        self.ingest.bus().next_offset(source)
+        let (topic, _) = catalog.topic("t").unwrap();
+        self.ingest.bus().next_offsets(topic).nth(partition).unwrap()
     }
 
     fn reasons(&self) -> Vec<(String, String)> {
@@ -608,7 +608,7 @@ fn a_leader_that_goes_on_not_answering_is_one_fault() {
     assert_eq!(world.reason_words(), ["partition_leaderless"]);
     let (topic, epoch) = ("t".into(), world.catalog.load_full().topic("t").unwrap().1.epoch);
     let same = Finding::Same { topic, epoch, mark: 0, leaderless: Vec::new() };
-    world.ingest.apply(same);
+    world.ingest.apply(same, world.now_ns);
     world.now_ns += SECOND;
     world.turn();
     assert_eq!(world.reason_words(), ["partition_leaderless"], "nothing has changed");

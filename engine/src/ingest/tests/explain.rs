@@ -21,8 +21,8 @@ fn partitions_are_told_as_they_are() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     assert_eq!(ask(&mut world, "t", &[]).partitions, [], "no such topic yet");
     let topic = world.bus.add_topic("t", Epoch::of("cluster", b"t"));
-    let read = world.bus.add_source(topic, 0, Start::At(5));
-    let late = world.bus.add_source(topic, 1, Start::Unresolved);
+    let read = world.bus.add_partition(topic, Start::At(5));
+    let late = world.bus.add_partition(topic, Start::Unresolved);
     world.take(read, &keyed(7, "a", "1"));
     world.bus.note(read, PartitionState::Reading, Some(9));
     world.bus.note(read, PartitionState::OutOfRange, None);
@@ -46,7 +46,7 @@ fn partitions_are_told_as_they_are() {
     // A later incarnation of the topic has its own.
     world.bus.retire(topic, &[]);
     let topic = world.bus.add_topic("t", Epoch::of("cluster", b"t2"));
-    world.bus.add_source(topic, 0, Start::At(0));
+    world.bus.add_partition(topic, Start::At(0));
     let anew = PartitionFacts { state: PartitionState::Waiting, first: 0, next: 0, end: -1 };
     assert_eq!(ask(&mut world, "t", &[]).partitions, [anew]);
 }

@@ -41,9 +41,9 @@ fn a_record_of_several_entries_goes_on_in_its_middle() {
     for lead in 0..3 {
         let mut world = World::new(&routes, 1);
         let shift = world.bus.add_topic("u", Epoch::of("c", b"u"));
-        for partition in 0..lead {
+        for _ in 0..lead {
             // A frameless entry each, so that the slab is full at another entry of the record.
-            world.bus.add_source(shift, partition, Start::At(0));
+            world.bus.add_partition(shift, Start::At(0));
         }
         let source = world.topic("t", 1)[0];
         let mut seen = Vec::new();

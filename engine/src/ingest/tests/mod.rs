@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Bus, Record, Taken};
 use crate::{
-    catalog::{Catalog, SharedCatalog, SourceNumber, Start},
+    catalog::{Catalog, SharedCatalog, Start},
     config::{Limits, Oversized, Route},
     inbox::{Answer, ChannelLookup, ToIngest, ToShard},
     metrics::IngestMetrics,
@@ -72,20 +72,21 @@ impl World {
         Self { bus, readers, inboxes, to_ingest, catalog, metrics, now_ns: 1, read: vec![0; shards] }
     }
 
-    /// A topic with partitions that begin at 0.
-    pub(super) fn topic(&mut self, name: &str, partitions: u32) -> Vec<SourceNumber> {
+    /// A topic with partitions that begin at 0: their tags, which are the numbers of their sources, too, as long as no log
+    /// is truncated.
+    pub(super) fn topic(&mut self, name: &str, partitions: u32) -> Vec<u32> {
         let topic = self.bus.add_topic(name, Epoch::of("cluster", name.as_bytes()));
-        (0..partitions).map(|partition| self.bus.add_source(topic, partition, Start::At(0))).collect()
+        (0..partitions).map(|_| self.bus.add_partition(topic, Start::At(0))).collect()
     }
 
-    pub(super) fn accept(&mut self, source: SourceNumber, record: &Record<'_>) -> Result<Taken, Full> {
+    pub(super) fn accept(&mut self, tag: u32, record: &Record<'_>) -> Result<Taken, Full> {
         self.now_ns += 1;
-        self.bus.accept(source, record, self.now_ns)
+        self.bus.accept(tag, record, self.now_ns)
     }
 
     /// The record has to be taken; readers acknowledge whatever is asked.
-    pub(super) fn take(&mut self, source: SourceNumber, record: &Record<'_>) {
-        while self.accept(source, record).map(|taken| assert_eq!(taken, Taken::Done)).is_err() {
+    pub(super) fn take(&mut self, tag: u32, record: &Record<'_>) {
+        while self.accept(tag, record).map(|taken| assert_eq!(taken, Taken::Done)).is_err() {
             self.bus.publish();
             self.acknowledge_all();
         }

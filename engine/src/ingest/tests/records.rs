@@ -31,7 +31,7 @@ fn every_matching_route_gives_an_entry() {
     let routes = [route("t", "{key}"), route("other", "x"), route("t", "all"), route("t", "{header:h}.h")];
     let mut world = World::new(&routes, 1);
     let source = world.topic("t", 1)[0];
-    assert!(world.bus.wants_headers(0));
+    assert!(world.bus.topics().incarnation(0).routes().wants_headers());
     let mut record = keyed(0, "a", "1");
     world.take(source, &record);
     record.offset = 1;
@@ -209,8 +209,8 @@ fn a_value_above_the_limit_is_a_gap_or_stops_the_topic() {
 fn positions_tell_of_partitions_without_entries() {
     let mut world = World::new(&[route("t", "{key}")], 1);
     let topic = world.bus.add_topic("t", Epoch::of("c", b"t"));
-    let known = world.bus.add_source(topic, 0, Start::At(40));
-    let unknown = world.bus.add_source(topic, 1, Start::Unresolved);
+    let known = world.bus.add_partition(topic, Start::At(40));
+    let unknown = world.bus.add_partition(topic, Start::Unresolved);
     world.read(0);
     let mut next = Vec::new();
     let at_tail = |world: &World, next: &mut Vec<i64>| {

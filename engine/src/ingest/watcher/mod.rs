@@ -4,6 +4,7 @@
 //! records. A look asks about every topic, one answer each, and then for all offsets that are wanted, in one request a
 //! broker: what one topic or partition lacks costs the others nothing.
 
+mod asks;
 mod finding;
 mod topic;
 
@@ -13,6 +14,7 @@ use flume::{Receiver, RecvTimeoutError, Sender};
 use kafka::{Ask, At, Topic, TopicError, Wanted};
 use tracing::debug;
 
+pub(super) use self::asks::Asks;
 use self::finding::is_refusal;
 pub(super) use self::finding::{Begin, Finding, Links, Marks, TopicLookup};
 use self::topic::{Told, Unresolved, Verdict, Watched};
