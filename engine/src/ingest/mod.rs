@@ -8,6 +8,11 @@
 //! Neither waits for time by itself: [`Ingest::turn`] is one turn, [`Watcher::look`] one look, and both reach Kafka through
 //! traits, so the simulation drives the same code over a modelled Kafka.
 //!
+//! Each piece of state has one owner: Topics what is read and how far, Channels names and numbers, Publisher the slab's
+//! writer, Outbox what shards are yet to be told, Faults what cannot be read and who is told. The bus joins the first four
+//! without Kafka and clock. A file imports only from those behind it: thread, findings, reading, records, bus, explain, faults,
+//! publisher, tally, topics, channels, outbox, notices, watcher.
+//!
 //! What must always hold here: order within a partition never changes; nothing is dropped without a counter and nothing
 //! skipped without a gap notice; a channel's number never means two names at once; a lookup is answered whatever the
 //! brokers and the other shards do.

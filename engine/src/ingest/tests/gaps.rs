@@ -101,6 +101,29 @@ fn a_new_life_is_a_reset_and_has_numbers_of_its_own() {
     assert_eq!((world.metrics.reset_gaps.get(), world.metrics.partitions.get()), (2, 2));
 }
 
+/// However many incarnations a topic has had, only the present one costs anything once a second.
+#[test]
+fn what_is_over_is_looked_after_no_more_and_keeps_its_numbers() {
+    let mut world = World::new(&[route("t", "{key}"), route("u", "{key}")], 1);
+    let u = world.topic("u", 1);
+    let mut t = Vec::new();
+    for incarnation in 0..5_u32 {
+        if let Some((topic, _)) = world.catalog.load().topic("t") {
+            world.bus.retire(topic, &[]);
+        }
+        t = world.topic("t", 2);
+        world.take(t[0], &keyed(0, "a", &incarnation.to_string()));
+        world.read(0);
+    }
+    let topics = world.bus.topics();
+    assert_eq!(topics.live(), [u, t].concat());
+    let present: Vec<&str> = topics.present().map(|incarnation| &**incarnation.topic()).collect();
+    assert_eq!(present, ["u", "t"]);
+    let catalog = world.catalog.load();
+    assert_eq!((catalog.topics.len(), catalog.sources.len()), (6, 11), "entries may still mean them");
+    assert_eq!(world.metrics.partitions.get(), 3);
+}
+
 #[test]
 fn a_log_that_was_cut_goes_on_as_another_source() {
     let mut world = World::new(&[route("t", "{key}")], 1);
