@@ -11,8 +11,7 @@ use std::{
 };
 
 use proto::position::Position;
-
-use crate::slab::Waker;
+use sync::Waker;
 
 /// What reaches a shard. `D` is the ring's kind of descriptor.
 #[derive(Debug)]

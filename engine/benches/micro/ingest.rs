@@ -10,9 +10,10 @@ use engine::{
     config::{Limits, Oversized, Route},
     ingest::{Bus, Record},
     metrics::IngestMetrics,
-    slab::{Sizes, Waker, slab},
+    slab::{Sizes, slab},
 };
 use proto::{channel::Template, native::message::Payload, position::Epoch};
+use sync::Waker;
 
 use super::cases::json;
 

@@ -13,7 +13,8 @@ use loom::{
     },
     thread,
 };
-use slab_check::slab::{Frame, Full, Meta, NATIVE, Reader, Sizes, Waker, Writer, slab};
+use slab_check::slab::{Frame, Full, Meta, NATIVE, Reader, Sizes, Writer, slab};
+use sync::Waker;
 
 /// Each segment takes three entries, two bytes or three bytes of blocks; a lap takes 15 frames of one byte.
 const SIZES: Sizes = Sizes { bytes: 16, entries: 32, checkpoint: 8, large_frame_bytes: 1, blocks_bytes: 24 };

@@ -14,6 +14,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use sync::Waker;
 use tokio::sync::watch;
 
 use crate::{
@@ -24,7 +25,6 @@ use crate::{
     health::Health,
     inbox::{ShardLink, ToIngest},
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
-    slab::Waker,
 };
 
 pub mod explain;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use kafka::TopicId;
 use proto::{native::reply::GapReason, position::Epoch};
+use sync::Waker;
 use tracing::warn;
 
 use super::{
@@ -25,7 +26,7 @@ use crate::{
     },
     messages::{Record, Routes},
     metrics::IngestMetrics,
-    slab::{Full, Waker, Writer},
+    slab::{Full, Writer},
 };
 
 /// Messages of the inbox handled in one call of [`Bus::answer_lookups`]: about a millisecond of work at most.

@@ -3,11 +3,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use flume::TrySendError;
+use sync::Waker;
 
-use crate::{
-    inbox::{Answer, Status, ToShard},
-    slab::Waker,
-};
+use crate::inbox::{Answer, Status, ToShard};
 
 /// The way to one shard.
 #[derive(Debug)]

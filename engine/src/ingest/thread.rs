@@ -4,6 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use flume::{Receiver, Sender};
 use kafka::{Ask, Consumer, Lookup, Read};
+use sync::Waker;
 use tracing::info;
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
     health::Health,
     inbox::{ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Waker, Writer},
+    slab::Writer,
 };
 
 /// Deliveries drained at once.

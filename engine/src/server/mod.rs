@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use sync::Waker;
 use tokio::sync::watch;
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     ingest,
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
     shard,
-    slab::{self, Reader, Waker, Writer},
+    slab::{self, Reader, Writer},
 };
 
 mod control;

@@ -39,6 +39,7 @@ use std::{
 };
 
 use ring::{Completion, Key, Op, Ring};
+use sync::Waker;
 
 use self::{
     gaps::Gaps,
@@ -61,7 +62,7 @@ use crate::{
     config::{Keepalive, Limits, Service},
     inbox::{ToIngest, ToShard},
     metrics::ShardMetrics,
-    slab::{Reader, Waker},
+    slab::Reader,
 };
 
 /// What a shard's behaviour depends on, taken from the checked configuration.

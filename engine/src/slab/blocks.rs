@@ -6,7 +6,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use super::sync::{AtomicUsize, Ordering, UnsafeCell};
+use sync::{AtomicUsize, Ordering, UnsafeCell};
 
 /// A large frame. Its bytes count against the budget until the last holder lets go.
 pub struct Block {

@@ -4,7 +4,9 @@
 //! that it is there as soon as a published tail can name it. Storage is reused: it grows with the number of sources and
 //! with nothing else.
 
-use super::{Entry, memory, sync::UnsafeCell};
+use sync::UnsafeCell;
+
+use super::{Entry, memory};
 
 /// Entries and checkpoints.
 pub(super) struct Index {

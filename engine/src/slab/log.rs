@@ -2,14 +2,9 @@
 
 use std::array;
 
-use super::{
-    FORMATS, Sizes,
-    blocks::Blocks,
-    index::Index,
-    pressure::Pressure,
-    region::Region,
-    sync::{AtomicU64, Padded},
-};
+use sync::AtomicU64;
+
+use super::{FORMATS, Sizes, blocks::Blocks, index::Index, pressure::Pressure, region::Region};
 
 /// The log: memory that one writes and all read, and the three numbers by which they keep out of each other's way.
 pub(super) struct Log {
@@ -39,6 +34,12 @@ impl Log {
         }
     }
 }
+
+/// A value on cache lines of its own (two, for the prefetcher fetches pairs), so that what one thread writes often does
+/// not slow what others read often.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Padded<T>(pub(super) T);
 
 // SAFETY: no byte, entry, checkpoint or slot is written while another thread can read it.
 // - There is one writer: `slab` makes one, it is not `Clone`, and all that writes takes it by `&mut`.

@@ -46,11 +46,9 @@ mod pressure;
 mod reader;
 mod region;
 mod segments;
-mod sync;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
-mod waker;
 mod writer;
 
 use std::sync::Arc;
@@ -62,7 +60,6 @@ pub use self::{
     blocks::{Block, Frame},
     pressure::Relief,
     reader::Reader,
-    waker::{Wake, Waker},
     writer::Writer,
 };
 

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{
-    log::Log,
-    sync::{AtomicU64, Ordering},
-};
+use sync::{AtomicU64, Ordering};
+
+use super::log::Log;
 
 /// Nothing is needed.
 const NONE: u64 = 0;

@@ -5,7 +5,9 @@
 
 use std::{cell::UnsafeCell, slice};
 
-use super::{memory, sync::Watch};
+use sync::Watch;
+
+use super::memory;
 
 const PAGE: usize = 4096;
 

@@ -6,8 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use sync::Waker;
+
 use super::{
-    Behind, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes, Waker, index,
+    Behind, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes, index,
     log::Log,
     segments::{Extent, Segments},
 };

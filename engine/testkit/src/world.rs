@@ -10,7 +10,7 @@ use engine::{
     ingest::{Bus, Record, Taken},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Sizes, Waker, slab},
+    slab::{Sizes, slab},
 };
 use proto::{
     channel::Template,
@@ -25,6 +25,7 @@ use ring::{
     fake::{Disturbances, FakeDescriptor, FakeNet, FakePeer, FakeRing},
 };
 use serde_json::Value;
+use sync::Waker;
 
 /// What a world differs in.
 pub struct Plan {

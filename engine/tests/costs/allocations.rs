@@ -15,7 +15,7 @@ use engine::{
     ingest::{Bus, Record, Taken},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Sizes, Waker, slab},
+    slab::{Sizes, slab},
 };
 use proto::{
     channel::Template,
@@ -23,6 +23,7 @@ use proto::{
     ws::frame::{OpCode, put_masked},
 };
 use ring::{KernelRing, Wait, counting::allocations};
+use sync::Waker;
 
 /// More than two batches of sends.
 const SUBSCRIBERS: usize = 250;

@@ -25,13 +25,13 @@ use engine::{
         ToShard, TopicFacts,
     },
     metrics::ShardMetrics,
-    slab::Waker,
 };
 use proto::{
     channel::Template,
     native::message::Payload,
     position::{Epoch, Position},
 };
+use sync::Waker;
 use tokio::sync::watch;
 
 struct Admin {

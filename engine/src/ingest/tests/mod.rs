@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use flume::{Receiver, Sender};
 use proto::{channel::Template, native::message::Payload, position::Epoch};
 use serde_json::Value;
+use sync::Waker;
 
 use super::{Bus, Record, Taken};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     config::{Limits, Oversized, Route},
     inbox::{Answer, ChannelLookup, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, Waker, slab},
+    slab::{Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
 
 /// A small slab: 256 entries, so that floors move often.

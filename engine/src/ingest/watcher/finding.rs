@@ -8,8 +8,7 @@ use std::sync::{
 use flume::{Receiver, Sender};
 use kafka::{BrokerEvent, TopicId};
 use proto::position::Epoch;
-
-use crate::slab::Waker;
+use sync::Waker;
 
 /// The count of marks, shared by both.
 ///

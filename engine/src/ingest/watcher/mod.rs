@@ -12,13 +12,14 @@ use std::{sync::Arc, time::Duration};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
 use kafka::{Ask, At, Topic, TopicError, Wanted};
+use sync::Waker;
 use tracing::debug;
 
 pub(super) use self::asks::Asks;
 use self::finding::is_refusal;
 pub(super) use self::finding::{Begin, Finding, Links, Marks, TopicLookup};
 use self::topic::{Told, Unresolved, Verdict, Watched};
-use crate::{config::From, slab::Waker};
+use crate::config::From;
 
 /// A lookup that takes longer is made again. Also the longest that the watcher's end takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);

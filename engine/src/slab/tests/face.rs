@@ -5,8 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use sync::Waker;
+
 use super::{SMALL, meta};
-use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Waker, Writer, slab};
+use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
 
 fn one_reader() -> (Writer, Reader) {
     let (writer, mut readers) = slab(SMALL, 1);

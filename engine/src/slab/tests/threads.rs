@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+use sync::Waker;
+
 use super::{SMALL, meta};
-use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Waker, Writer, slab};
+use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
 
 const SIZES: Sizes = if cfg!(miri) {
     SMALL

@@ -13,8 +13,8 @@ use engine::{
     error::Error,
     inbox::{Handover, ShardLink, ToShard},
     metrics::AcceptMetrics,
-    slab::Waker,
 };
+use sync::Waker;
 use tokio::sync::watch;
 
 use super::client::PATIENCE;

@@ -4,11 +4,11 @@
 //! inbox); a publisher publishes and then looks at the flag. Each stores and then loads what the other stores, so each
 //! needs a sequentially consistent fence in between: with them at least one of the two sees the other's store, and no
 //! message lies in front of a thread that sleeps. (Acquire and release alone let both miss. Loom proves it with the
-//! fences, and finds the deadlock when the owner does not look at the floor: `engine/slab-check`.)
+//! fences, and finds the deadlock when the owner does not look at the floor: `engine/slab/tests/loom.rs`.)
 
 use std::{fmt, sync::OnceLock};
 
-use super::sync::{AtomicBool, Ordering, fence};
+use crate::{AtomicBool, Ordering, fence};
 
 /// How a thread is woken; called from any thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -16,10 +16,10 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 /// Wakes its owner, if it sleeps.
 ///
 /// ```no_run
-/// # use engine::slab::{Waker, Reader};
-/// # fn wait(waker: &Waker, reader: &Reader, read: u64, inbox: &flume::Receiver<()>, sleep: impl Fn()) {
+/// # use sync::{AtomicU64, Ordering, Waker};
+/// # fn wait(waker: &Waker, tail: &AtomicU64, read: u64, sleep: impl Fn()) {
 /// waker.about_to_sleep();
-/// if reader.tail() == read && reader.asked_floor() == reader.floor() && inbox.is_empty() {
+/// if tail.load(Ordering::Acquire) == read {
 ///     sleep();
 /// }
 /// waker.awake();
