@@ -7,7 +7,7 @@
 //!
 //! What must always hold is listed in `docs/DESIGN.md`; the simulation in `tests/sim` checks it.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("uringcast runs on 64-bit Linux only: it is built on io_uring");
@@ -25,8 +25,3 @@ mod messages;
 pub mod metrics;
 pub mod server;
 pub mod shard;
-#[expect(
-    unsafe_code,
-    reason = "one of the three homes of unsafe code (docs/DESIGN.md): memory shared by all rings"
-)]
-pub mod slab;

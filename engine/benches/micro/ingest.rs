@@ -10,9 +10,9 @@ use engine::{
     config::{Limits, Oversized, Route},
     ingest::{Bus, Record},
     metrics::IngestMetrics,
-    slab::{Sizes, slab},
 };
 use proto::{channel::Template, native::message::Payload, position::Epoch};
+use slab::{Sizes, slab};
 use sync::Waker;
 
 use super::cases::json;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use kafka::TopicId;
 use proto::{native::reply::GapReason, position::Epoch};
+use slab::{Full, Writer};
 use sync::Waker;
 use tracing::warn;
 
@@ -26,7 +27,6 @@ use crate::{
     },
     messages::{Record, Routes},
     metrics::IngestMetrics,
-    slab::{Full, Writer},
 };
 
 /// Messages of the inbox handled in one call of [`Bus::answer_lookups`]: about a millisecond of work at most.

@@ -8,8 +8,9 @@ use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use slab::NO_CHANNEL;
 
-use crate::{messages::TopicSet, slab::NO_CHANNEL};
+use crate::messages::TopicSet;
 
 /// Entries that a publication may sweep beside twice what it publishes.
 const SWEEP_MIN: u64 = 512;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use proto::{native::reply::GapReason, position::Position};
+use slab::{Entry, Full, Gap, Meta, NO_CHANNEL, Writer};
 
 use super::{
     channels::Channels,
@@ -16,7 +17,6 @@ use crate::{
     config::Oversized,
     messages::{Encoder, NoName, Odd, Record, TopicRoutes},
     metrics::IngestMetrics,
-    slab::{Entry, Full, Gap, Meta, NO_CHANNEL, Writer},
 };
 
 /// Kafka timestamp of entries that stand for no record.

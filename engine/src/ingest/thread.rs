@@ -4,6 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use flume::{Receiver, Sender};
 use kafka::{Ask, Consumer, Lookup, Read};
+use slab::Writer;
 use sync::Waker;
 use tracing::info;
 
@@ -22,7 +23,6 @@ use crate::{
     health::Health,
     inbox::{ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::Writer,
 };
 
 /// Deliveries drained at once.

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use slab::{Reader, Writer};
 use sync::Waker;
 use tokio::sync::watch;
 
@@ -31,7 +32,6 @@ use crate::{
     ingest,
     metrics::{AcceptMetrics, IngestMetrics, ShardMetrics},
     shard,
-    slab::{self, Reader, Writer},
 };
 
 mod control;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use proto::native::request::ErrorCode;
 use ring::{Key, Slot};
+use slab::Block;
 
 use super::{
     gaps::Untold,
     inbound::{Bucket, Inbound},
 };
-use crate::{inbox::Reservation, slab::Block};
+use crate::inbox::Reservation;
 
 /// Where a connection is in its life. Each phase is left only towards a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use proto::native::reply::{self, GapReason};
 use ring::Ring;
+use slab::Gap;
 
 use super::{
     Shard,
@@ -18,7 +19,6 @@ use super::{
     pump::{Pump, QueueState},
     subscriptions::NIL,
 };
-use crate::slab::Gap;
 
 /// Channels looked at for one connection in one flush.
 const STEPS_A_FLUSH: usize = 4_096;

@@ -3,7 +3,7 @@
 //! Published entries never change, and no shard writes what another reads; so each shard keeps one word per index slot
 //! and fills it while it follows the index, for all channels alike.
 
-use crate::slab::{Entry, NO_CHANNEL};
+use slab::{Entry, NO_CHANNEL};
 
 /// No sequence: nothing is owed, no entry is known.
 pub(crate) const NONE: u64 = u64::MAX;
@@ -127,8 +127,9 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
+    use slab::{Meta, Sizes, slab};
+
     use super::*;
-    use crate::slab::{Meta, Sizes, slab};
 
     #[test]
     fn chains_each_channel_and_forgets_below_the_floor() {

@@ -39,6 +39,7 @@ use std::{
 };
 
 use ring::{Completion, Key, Op, Ring};
+use slab::Reader;
 use sync::Waker;
 
 use self::{
@@ -62,7 +63,6 @@ use crate::{
     config::{Keepalive, Limits, Service},
     inbox::{ToIngest, ToShard},
     metrics::ShardMetrics,
-    slab::Reader,
 };
 
 /// What a shard's behaviour depends on, taken from the checked configuration.

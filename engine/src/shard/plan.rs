@@ -4,6 +4,7 @@
 use std::{cmp::Reverse, ops::Range};
 
 use ring::{Ring, Send, Slot};
+use slab::{Frame, NATIVE, Reader};
 
 use super::{
     Shard,
@@ -11,7 +12,6 @@ use super::{
     links::NONE,
     pump::{BATCH, Pump},
 };
-use crate::slab::{Frame, NATIVE, Reader};
 
 /// Bytes for one connection in one flush, unless its first frame alone is longer.
 const FLUSH_BYTES: usize = 64 * 1024;

@@ -13,6 +13,7 @@ use std::{
 };
 
 use ring::{Op, Outcome, Ring};
+use slab::{Frame, NATIVE};
 
 use super::{
     Shard, Timer,
@@ -22,7 +23,6 @@ use super::{
     lists::Lists,
     plan::{Planned, Step, What},
 };
-use crate::slab::{Frame, NATIVE};
 
 /// Connections in one enter: deeper batches hurt the caches (tried: a send costs a tenth more in one enter for 4,000).
 pub(super) const BATCH: usize = 100;

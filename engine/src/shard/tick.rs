@@ -115,7 +115,7 @@ impl<R: Ring> Shard<R> {
             let sequence = self.links.read();
             let entry = self.reader.entry(sequence);
             let new_source = self.links.follow(entry, floor);
-            if entry.channel == crate::slab::NO_CHANNEL {
+            if entry.channel == slab::NO_CHANNEL {
                 if let Some(gap) = entry.gap() {
                     let is_part = entry.is_part();
                     self.note_gap(sequence, gap, is_part);

@@ -17,7 +17,6 @@ use engine::{
     inbox::{Answer, ChannelLookup, DataState, Status, ToIngest, ToShard},
     ingest::{self, Setup},
     metrics::IngestMetrics,
-    slab::{Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
 use flume::{Receiver, Sender};
 use proto::{
@@ -26,6 +25,7 @@ use proto::{
     position,
 };
 use serde_json::Value;
+use slab::{Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab};
 use sync::Waker;
 
 /// A frame as a subscriber would see it.

@@ -10,7 +10,6 @@ use engine::{
     ingest::{Bus, Record, Taken},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Sizes, slab},
 };
 use proto::{
     channel::Template,
@@ -25,6 +24,7 @@ use ring::{
     fake::{Disturbances, FakeDescriptor, FakeNet, FakePeer, FakeRing},
 };
 use serde_json::Value;
+use slab::{Sizes, slab};
 use sync::Waker;
 
 /// What a world differs in.

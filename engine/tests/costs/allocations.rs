@@ -15,7 +15,6 @@ use engine::{
     ingest::{Bus, Record, Taken},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Sizes, slab},
 };
 use proto::{
     channel::Template,
@@ -23,6 +22,7 @@ use proto::{
     ws::frame::{OpCode, put_masked},
 };
 use ring::{KernelRing, Wait, counting::allocations};
+use slab::{Sizes, slab};
 use sync::Waker;
 
 /// More than two batches of sends.

@@ -209,8 +209,7 @@ fn a_shard_that_stands_still_stops_ingest_and_nothing_else() {
     let reader = &node.readers[1];
     let tail = reader.tail();
     assert!(tail > 1_000);
-    let lens: usize =
-        (0..tail).map(|sequence| reader.bytes(sequence, engine::slab::NATIVE).bytes().len()).sum();
+    let lens: usize = (0..tail).map(|sequence| reader.bytes(sequence, slab::NATIVE).bytes().len()).sum();
     assert!(lens > 0);
 
     node.still[1] = false;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::{inbox::ToShard, metrics::Kind, shard::Report, slab::Sizes};
+use engine::{inbox::ToShard, metrics::Kind, shard::Report};
 use proto::ws::{close::CloseCode, frame::OpCode};
 use ring::fake::Disturbances;
+use slab::Sizes;
 
 use crate::{
     client::{Client, End, Reading},

@@ -20,7 +20,6 @@ use engine::{
     ingest::{self, Ingest, Rest, Watcher},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
-    slab::{Sizes, slab},
 };
 use proto::{channel::Template, native::message::Payload};
 use ring::{
@@ -28,6 +27,7 @@ use ring::{
     counting::held_bytes,
     fake::{Disturbances, FakeDescriptor, FakeNet, FakeRing},
 };
+use slab::{Sizes, slab};
 use sync::Waker;
 
 use crate::{

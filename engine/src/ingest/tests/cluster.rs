@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, collections::VecDeque, rc::Rc, s
 
 use flume::{Receiver, Sender};
 use kafka::{Ask, At, BrokerEvent, Delivery, Error, Flow, Headers, Read, Topic, TopicError, TopicId, Wanted};
+use slab::{Gap, NATIVE, Reader, slab};
 use sync::Waker;
 
 use proto::{native::reply::GapReason, position::Position};
@@ -20,7 +21,6 @@ use crate::{
     inbox::{ChannelLookup, DataState, Status, ToIngest, ToShard},
     ingest::{Ingest, Rest, Setup, over},
     metrics::IngestMetrics,
-    slab::{Gap, NATIVE, Reader, slab},
 };
 
 const SECOND: u64 = 1_000_000_000;

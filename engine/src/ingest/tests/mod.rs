@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use flume::{Receiver, Sender};
 use proto::{channel::Template, native::message::Payload, position::Epoch};
 use serde_json::Value;
+use slab::{Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, slab};
 use sync::Waker;
 
 use super::{Bus, Record, Taken};
@@ -22,7 +23,6 @@ use crate::{
     config::{Limits, Oversized, Route},
     inbox::{Answer, ChannelLookup, ToIngest, ToShard},
     metrics::IngestMetrics,
-    slab::{Entry, Full, NATIVE, NO_CHANNEL, Reader, Sizes, slab},
 };
 
 /// A small slab: 256 entries, so that floors move often.

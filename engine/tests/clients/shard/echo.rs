@@ -1,11 +1,9 @@
 //! A shard that echoes: large messages leave in bounded sends, and a client that does not read is not read.
 
-use engine::{
-    config::{Limits, Service},
-    slab::Sizes,
-};
+use engine::config::{Limits, Service};
 use proto::ws::frame::{OpCode, put_close};
 use ring::fake::{Disturbances, FakePeer};
+use slab::Sizes;
 
 use super::world::{Plan, World, expected, sent};
 

@@ -1,9 +1,9 @@
 //! Large frames and slow connections: a connection that took a part of a large frame holds its block. Ingest never waits
 //! for such a peer; when the budget of blocks is used up by them, the largest holder is reset.
 
-use engine::slab::Sizes;
 use proto::ws::frame::OpCode;
 use ring::fake::FakePeer;
+use slab::Sizes;
 
 use super::world::{Plan, World, expected};
 

@@ -9,13 +9,13 @@ use engine::{
     inbox::{Answer, Grant, Handover, Reservation, ToIngest, ToShard},
     metrics::ShardMetrics,
     shard::{IngestLink, Settings, Setup, Shard},
-    slab::{Full, Meta, Reader, Sizes, Writer, slab},
 };
 use proto::ws::frame::{OpCode, put_frame, put_masked};
 use ring::{
     Wait,
     fake::{Disturbances, FakeDescriptor, FakeNet, FakePeer, FakeRing},
 };
+use slab::{Full, Meta, Reader, Sizes, Writer, slab};
 use sync::Waker;
 
 /// The only channel, whatever its name.

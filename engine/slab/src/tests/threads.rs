@@ -12,7 +12,7 @@ use std::{
 use sync::Waker;
 
 use super::{SMALL, meta};
-use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
+use crate::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
 
 const SIZES: Sizes = if cfg!(miri) {
     SMALL

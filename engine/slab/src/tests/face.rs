@@ -8,7 +8,7 @@ use std::sync::{
 use sync::Waker;
 
 use super::{SMALL, meta};
-use crate::slab::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
+use crate::{Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
 
 fn one_reader() -> (Writer, Reader) {
     let (writer, mut readers) = slab(SMALL, 1);

@@ -12,8 +12,8 @@ use super::{Entry, Frame, Place, log::Log, pressure::Relief};
 /// slice outlives the acknowledgement that gives its bytes back to the writer.
 ///
 /// ```compile_fail,E0502
-/// # fn f(reader: &mut engine::slab::Reader) {
-/// let frame = reader.bytes(7, engine::slab::NATIVE);
+/// # fn f(reader: &mut slab::Reader) {
+/// let frame = reader.bytes(7, slab::NATIVE);
 /// reader.acknowledge(8);
 /// println!("{frame:?}"); // may be overwritten by now: does not compile
 /// # }

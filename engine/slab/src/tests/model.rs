@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 use proptest::prelude::*;
 
 use super::meta;
-use crate::slab::{Block, Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
+use crate::{Block, Frame, Full, NATIVE, Reader, Sizes, Writer, slab};
 
 #[derive(Debug, Clone)]
 enum Step {

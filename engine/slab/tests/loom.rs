@@ -13,7 +13,7 @@ use loom::{
     },
     thread,
 };
-use slab_check::slab::{Frame, Full, Meta, NATIVE, Reader, Sizes, Writer, slab};
+use slab::{Frame, Full, Meta, NATIVE, Reader, Sizes, Writer, slab};
 use sync::Waker;
 
 /// Each segment takes three entries, two bytes or three bytes of blocks; a lap takes 15 frames of one byte.

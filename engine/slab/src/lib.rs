@@ -14,11 +14,21 @@
 //! acknowledge stops the writer; nothing is ever read after it was overwritten (docs/DESIGN.md, "The slab is a log").
 //!
 //! This is one of the homes of unsafe code. What makes its face safe is written down once, at the `Sync` in `log.rs`, and
-//! checked three ways: against a naive model (`tests/model.rs`), by threads that run into each other
-//! (`tests/threads.rs`, also under Miri), and in all interleavings (loom, `engine/slab-check`).
+//! checked three ways: against a naive model (`src/tests/model.rs`), by threads that run into each other
+//! (`src/tests/threads.rs`), and in all interleavings and memory orders that the language allows (`tests/loom.rs`):
+//!
+//! ```text
+//! ./scripts/test loom
+//! ```
+//!
+//! Miri watches the first two for undefined behaviour (it needs a nightly toolchain with the `miri` component):
+//!
+//! ```text
+//! MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test -p uringcast-slab --lib --target-dir target/miri
+//! ```
 //!
 //! ```
-//! # use engine::slab::{Frame, Full, Meta, NATIVE, Sizes, slab};
+//! # use slab::{Frame, Full, Meta, NATIVE, Sizes, slab};
 //! let sizes = Sizes { bytes: 1 << 20, entries: 8192, checkpoint: 1024, large_frame_bytes: 64 << 10, blocks_bytes: 1 << 20 };
 //! let (mut writer, mut readers) = slab(sizes, 1);
 //! let reader = &mut readers[0];
