@@ -9,7 +9,9 @@ use std::{
 use sync::Waker;
 
 use super::{
-    Behind, Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes, index,
+    Entry, FORMATS, Full, Gap, Meta, NO_CHANNEL, Place, Sizes,
+    entry::Behind,
+    index,
     log::Log,
     segments::{Extent, Segments},
 };
