@@ -17,6 +17,7 @@ pub struct Block {
 impl Deref for Block {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.bytes
     }
@@ -46,6 +47,7 @@ pub enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// The frame's bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(self) -> &'a [u8] {
         match self {
             Self::Region(bytes) => bytes,
@@ -122,6 +124,7 @@ impl Blocks {
     /// # Safety
     /// The block's entry is published to the caller, and the caller does not acknowledge a floor above it while the
     /// reference lives.
+    #[inline]
     pub(super) unsafe fn block(&self, number: u64) -> &Arc<Block> {
         // SAFETY: nobody writes it meanwhile (this function's contract).
         let block = self.slot(number).with(|slot| unsafe { &*slot });
@@ -129,6 +132,7 @@ impl Blocks {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a remainder by a usize")]
+    #[inline]
     fn slot(&self, number: u64) -> &UnsafeCell<Option<Arc<Block>>> {
         &self.slots[(number % self.slots.len() as u64) as usize]
     }

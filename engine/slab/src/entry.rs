@@ -28,12 +28,14 @@ impl Place {
         Self { begin: number | Self::BLOCK, len }
     }
 
+    #[inline]
     pub(super) fn block_number(&self) -> Option<u64> {
         (self.begin & Self::BLOCK != 0).then_some(self.begin & !Self::BLOCK)
     }
 
     /// Whether this frame lies right behind the other in the region, so that both leave as one slice.
     #[must_use]
+    #[inline]
     pub fn follows(&self, previous: &Self) -> bool {
         previous.len > 0
             && previous.block_number().is_none()
@@ -43,6 +45,7 @@ impl Place {
     /// Bytes of the frame; 0: none.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a place without bytes is no place")]
+    #[inline]
     pub fn len(&self) -> usize {
         self.len as usize
     }
@@ -93,6 +96,7 @@ impl Entry {
 
     /// The gap of a whole topic that this entry stands for.
     #[must_use]
+    #[inline]
     pub fn gap(&self) -> Option<Gap> {
         let Self { source, offset: from, ts_ms: to, gap_reason: reason, .. } = *self;
         (reason != 0).then_some(Gap { source, from, to, reason })
@@ -100,6 +104,7 @@ impl Entry {
 
     /// More entries of the same offsets follow, see [`Writer::append_part`].
     #[must_use]
+    #[inline]
     pub fn is_part(&self) -> bool {
         self.next_offset == self.offset
     }

@@ -26,6 +26,7 @@ impl Index {
     }
 
     /// The first entry that the positions at `sequence` rest on: that of the last checkpoint at or before it.
+    #[inline]
     pub(super) fn checkpoint_before(&self, sequence: u64) -> u64 {
         sequence & !(self.spacing - 1)
     }
@@ -37,6 +38,7 @@ impl Index {
 
     /// # Safety
     /// The entry is published to the caller, and not overwritten while the reference lives.
+    #[inline]
     pub(super) unsafe fn entry(&self, sequence: u64) -> &Entry {
         // SAFETY: nobody writes it meanwhile (this function's contract).
         self.slot(sequence).with(|entry| unsafe { &*entry })
@@ -80,6 +82,7 @@ impl Index {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked by the number of entries")]
+    #[inline]
     fn slot(&self, sequence: u64) -> &UnsafeCell<Entry> {
         &self.entries[sequence as usize & (self.entries.len() - 1)]
     }

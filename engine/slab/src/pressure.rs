@@ -29,6 +29,7 @@ impl Pressure {
     }
 
     /// A need stands, and nobody answers it yet.
+    #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Acquire) == WANTED
     }

@@ -1,4 +1,7 @@
 //! The reading end: a shard's.
+//!
+//! Shards are of another crate and call most of this for each entry or each delivery: what they call, and what that calls,
+//! is marked `inline`, for without it a call across crates stays one wherever link-time optimisation does not look.
 
 use std::{
     cell::Cell,
@@ -34,6 +37,7 @@ impl Reader {
 
     /// One past the newest published entry.
     #[must_use]
+    #[inline]
     pub fn tail(&self) -> u64 {
         // Acquire: what is below it can be read from now on.
         self.seen.set(self.log.tail.0.load(Ordering::Acquire));
@@ -42,6 +46,7 @@ impl Reader {
 
     /// The floor the writer asks for. Never above the tail; looks at that too, so that all below the floor can be read.
     #[must_use]
+    #[inline]
     pub fn asked_floor(&self) -> u64 {
         // In this order: the tail that is seen after a floor is not below it.
         let floor = self.log.floor.0.load(Ordering::Acquire);
@@ -52,6 +57,7 @@ impl Reader {
     /// The writer has found the blocks' budget used up by connections that hold blocks, no floor that would make room,
     /// and nobody answers it yet: who has a holder takes the [`Self::relief`].
     #[must_use]
+    #[inline]
     pub fn is_pressed(&self) -> bool {
         self.log.pressure.0.is_wanted()
     }
@@ -65,6 +71,7 @@ impl Reader {
 
     /// The floor this reader has acknowledged.
     #[must_use]
+    #[inline]
     pub fn floor(&self) -> u64 {
         self.floor
     }
@@ -74,6 +81,7 @@ impl Reader {
     /// # Panics
     /// Outside of that range.
     #[must_use]
+    #[inline]
     pub fn entry(&self, sequence: u64) -> &Entry {
         let (from, to) = (self.log.index.checkpoint_before(self.floor), self.seen.get());
         assert!((from..to).contains(&sequence), "entry {sequence} is not within {from}..{to}");
@@ -87,6 +95,7 @@ impl Reader {
     /// # Panics
     /// Below the floor, and at or above the tail this reader has last looked at.
     #[must_use]
+    #[inline]
     pub fn bytes(&self, sequence: u64, format: usize) -> Frame<'_> {
         let place = self.place(sequence, format);
         match place.block_number() {
@@ -103,6 +112,7 @@ impl Reader {
     /// # Panics
     /// As [`Self::bytes`] does.
     #[must_use]
+    #[inline]
     pub fn run(&self, first: u64, last: u64, format: usize) -> Option<&[u8]> {
         let mut places = (first..=last)
             .map(|sequence| self.place(sequence, format))
@@ -123,6 +133,7 @@ impl Reader {
     ///
     /// # Panics
     /// When it moves back, or goes beyond the floor asked for.
+    #[inline]
     pub fn acknowledge(&mut self, floor: u64) {
         let asked = self.asked_floor();
         assert!(
@@ -148,12 +159,14 @@ impl Reader {
     }
 
     /// A place whose bytes may be read.
+    #[inline]
     fn place(&self, sequence: u64, format: usize) -> Place {
         assert!(sequence >= self.floor, "frame {sequence} is below the floor {}", self.floor);
         self.entry(sequence).frames[format]
     }
 
     /// Bytes of frames that [`Self::place`] has given.
+    #[inline]
     fn slice(&self, begin: u64, len: usize, format: usize) -> &[u8] {
         // SAFETY: frames of entries below a tail loaded with acquire, and not below the acknowledged floor, which the
         // borrow keeps where it is.

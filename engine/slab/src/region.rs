@@ -56,6 +56,7 @@ impl Region {
     ///
     /// # Safety
     /// They are frames that are published to the caller, and they are not overwritten while the slice lives.
+    #[inline]
     pub(super) unsafe fn read(&self, begin: u64, len: usize) -> &[u8] {
         let at = self.offset(begin);
         assert!(len < self.bytes - at, "frames within one lap");
@@ -67,11 +68,13 @@ impl Region {
         unsafe { slice::from_raw_parts(first, len) }
     }
 
+    #[inline]
     fn first(&self) -> *mut u8 {
         UnsafeCell::raw_get(self.pages.as_ptr()).cast()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a remainder by a usize")]
+    #[inline]
     fn offset(&self, virtual_byte: u64) -> usize {
         (virtual_byte % self.bytes as u64) as usize
     }

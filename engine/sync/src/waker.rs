@@ -54,6 +54,7 @@ impl Waker {
     }
 
     /// The publisher's, behind what it has published: wakes the owner if it sleeps, once.
+    #[inline]
     pub fn wake(&self) {
         fence(Ordering::SeqCst);
         // The load first: this is called often and the owner seldom asleep, and a swap would take the line each time.
@@ -67,12 +68,14 @@ impl Waker {
     }
 
     /// The owner's: after it, it looks again at tail, floor and inbox, and only then sleeps.
+    #[inline]
     pub fn about_to_sleep(&self) {
         self.set(true);
         fence(Ordering::SeqCst);
     }
 
     /// The owner's: it does not sleep after all, or no longer.
+    #[inline]
     pub fn awake(&self) {
         self.set(false);
     }
@@ -80,6 +83,7 @@ impl Waker {
     /// Swaps, so that every change of the flag follows on the one before. (Stores would do: a publisher's swap comes
     /// right behind the `true` it has read, and so before whatever the owner stores next. But loom does not know that,
     /// and what runs should be what was proven.)
+    #[inline]
     fn set(&self, sleeping: bool) {
         self.sleeping.swap(sleeping, Ordering::Release);
     }
