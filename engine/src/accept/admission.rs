@@ -2,7 +2,7 @@
 
 use proto::ws::handshake::{Refusal, Upgrade};
 
-use super::{Acceptor, Phase};
+use super::{Phase, acceptor::Acceptor};
 use crate::inbox::Reservation;
 
 /// The one path of the native protocol.

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_uring::{buf::BoundedBuf as _, net::TcpStream};
 
 use super::{
-    Acceptor,
+    acceptor::Acceptor,
     admission::Place,
     ended,
     refusal::{LINGER, linger, refuse, write_refusal},
@@ -157,10 +157,9 @@ async fn admit(
         acceptor.metrics.gone.add(1);
         return None;
     }
-    let id = acceptor.next_id.get();
-    acceptor.next_id.set(id + 1);
     let welcome = upgrade.query_value("welcome").as_deref() != Some("0");
-    let handover = Handover { descriptor, leftover, welcome, id, peer: Some(peer), reservation };
+    let handover =
+        Handover { descriptor, leftover, welcome, id: acceptor.take_id(), peer: Some(peer), reservation };
     Some(Ready { shard, handover, permit })
 }
 

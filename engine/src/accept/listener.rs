@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::sleep;
 use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot, net::TcpStream};
 
-use super::{Acceptor, Phase, ended, handshake};
+use super::{Phase, acceptor::Acceptor, ended, handshake};
 use crate::{
     config::{Config, Keepalive},
     error::Error,

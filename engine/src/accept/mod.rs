@@ -11,22 +11,21 @@
 //! runtime parks, so no task may be always ready.
 
 use std::{
-    cell::Cell,
     future::Future,
     net::{Shutdown, TcpListener},
     os::fd::OwnedFd,
     pin::pin,
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 use tokio_uring::net::TcpStream;
 
+use self::acceptor::Acceptor;
 use crate::{
     config::{Config, Service},
     error::Error,
@@ -34,6 +33,7 @@ use crate::{
     metrics::AcceptMetrics,
 };
 
+mod acceptor;
 mod admission;
 mod handshake;
 mod listener;
@@ -116,49 +116,8 @@ pub fn run(setup: Setup) -> Result<(), Error> {
     let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(ENTRIES))
         .map_err(|error| Error::Kernel(format!("the accept ring cannot be made: {error}")))?;
     let Setup { listener, links, settings, metrics, phase, obeyed, seed } = setup;
-    let acceptor = Rc::new(Acceptor {
-        links,
-        handshakes: Arc::new(Semaphore::new(settings.handshakes)),
-        lingering: Arc::new(Semaphore::new(settings.lingering_refusals)),
-        settings,
-        metrics,
-        phase,
-        next_id: Cell::new(0),
-        random: Cell::new(seed | 1),
-    });
+    let acceptor = Acceptor::new(links, settings, metrics, phase, seed);
     runtime.block_on(listener::serve(acceptor, listener, obeyed))
-}
-
-/// What all handshakes of the thread share.
-struct Acceptor {
-    links: Arc<[ShardLink<OwnedFd>]>,
-    settings: Settings,
-    metrics: Arc<AcceptMetrics>,
-    phase: watch::Receiver<Phase>,
-    handshakes: Arc<Semaphore>,
-    lingering: Arc<Semaphore>,
-    next_id: Cell<u64>,
-    random: Cell<u64>,
-}
-
-impl Acceptor {
-    fn show_held(&self) {
-        let held = |bound: usize, free: &Semaphore| (bound - free.available_permits()) as u64;
-        self.metrics.handshakes.set(held(self.settings.handshakes, &self.handshakes));
-        self.metrics.lingering.set(held(self.settings.lingering_refusals, &self.lingering));
-    }
-
-    /// `least_s` to three times that, so that those who were refused together do not come back together.
-    fn retry_after_s(&self, least_s: u32) -> u32 {
-        // xorshift64: any spread will do.
-        let mut x = self.random.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.random.set(x);
-        let spread = u64::from(least_s) * 2 + 1;
-        least_s + u32::try_from(x % spread).unwrap_or(0)
-    }
 }
 
 /// Waits until the phase is [`Phase::Ended`].

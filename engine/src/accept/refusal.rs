@@ -6,7 +6,7 @@ use proto::ws::handshake::Refusal;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_uring::net::TcpStream;
 
-use super::{Acceptor, until};
+use super::{acceptor::Acceptor, until};
 
 /// How long a refused peer has to take its answer and close.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
