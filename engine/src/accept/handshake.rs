@@ -17,14 +17,13 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
 };
-use tokio_uring::{buf::BoundedBuf as _, net::TcpStream};
 
 use super::{
     acceptor::Acceptor,
     admission::Place,
     ended,
     refusal::{LINGER, linger, refuse, write_refusal},
-    until,
+    uring::Stream,
 };
 use crate::inbox::{Handover, ToShard};
 
@@ -34,7 +33,7 @@ const FIRST_BYTES: usize = 1_024;
 /// Leads one connection through its handshake. `permit` bounds how many there are.
 pub(super) async fn run(
     acceptor: Rc<Acceptor>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
@@ -58,7 +57,7 @@ struct Ready {
 /// Reads the upgrade and answers it. `None`: refused, or gone.
 async fn greet(
     acceptor: &Acceptor,
-    stream: &TcpStream,
+    stream: &Stream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) -> Option<Ready> {
@@ -79,7 +78,7 @@ async fn greet(
             // The read is still armed. It takes what comes until the lingering is over.
             let lingers = write_refusal(acceptor, stream, refusal, permit).await;
             let deadline = if lingers.is_some() { Instant::now() + LINGER } else { Instant::now() };
-            let _ = until(stream, deadline, Shutdown::Read, reading).await;
+            let _ = stream.until(deadline, Shutdown::Read, reading).await;
             linger(stream, deadline).await;
         }
     }
@@ -93,15 +92,15 @@ enum Read {
 }
 
 /// Reads until the upgrade request is whole, refusable, or over `bytes_max`.
-async fn read_upgrade(stream: &TcpStream, bytes_max: usize) -> Read {
+async fn read_upgrade(stream: &Stream, bytes_max: usize) -> Read {
     let mut bytes = Vec::with_capacity(FIRST_BYTES.min(bytes_max));
     loop {
         let seen = bytes.len();
         if seen == bytes.capacity() {
             bytes.reserve(seen.min(bytes_max.saturating_sub(seen)).max(1));
         }
-        let (outcome, slice) = stream.read(bytes.slice(seen..)).await;
-        bytes = slice.into_inner();
+        let (outcome, read) = stream.read(bytes).await;
+        bytes = read;
         match outcome {
             Ok(0) | Err(_) => return Read::Gone,
             Ok(_) => match verdict(&bytes, seen, bytes_max) {
@@ -131,7 +130,7 @@ fn worth_parsing(bytes: &[u8], seen: usize, bytes_max: usize) -> bool {
 
 async fn admit(
     acceptor: &Acceptor,
-    stream: &TcpStream,
+    stream: &Stream,
     peer: SocketAddr,
     upgrade: &Upgrade,
     leftover: Vec<u8>,
@@ -144,15 +143,15 @@ async fn admit(
             return None;
         }
     };
-    // Before the 101, while it can still be refused. The stream shows its descriptor only as a number.
-    let Ok(descriptor) = ring::duplicate(stream) else {
+    // Before the 101, while it can still be refused.
+    let Ok(descriptor) = stream.duplicate() else {
         drop(reservation);
         acceptor.metrics.accept_failures.add(1);
         refuse(acceptor, stream, acceptor.overloaded(), permit).await;
         return None;
     };
     let deadline = Instant::now() + LINGER;
-    let (written, _) = until(stream, deadline, Shutdown::Both, stream.write_all(upgrade.response())).await;
+    let written = stream.until(deadline, Shutdown::Both, stream.write(upgrade.response())).await;
     if written.is_err() {
         acceptor.metrics.gone.add(1);
         return None;

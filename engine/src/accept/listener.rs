@@ -3,19 +3,21 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::AsRawFd,
     pin::pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use io_uring_06::{opcode, types};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::sleep;
-use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot, net::TcpStream};
 
-use super::{Phase, acceptor::Acceptor, ended, handshake};
+use super::{
+    Phase,
+    acceptor::Acceptor,
+    ended, handshake,
+    uring::{self, Listener, Stream},
+};
 use crate::{
     config::{Config, Keepalive},
     error::Error,
@@ -98,9 +100,9 @@ pub(super) async fn serve(
     listener: TcpListener,
     obeyed: flume::Sender<Phase>,
 ) -> Result<(), Error> {
-    let listener = tokio_uring::net::TcpListener::from_std(listener);
-    tokio_uring::spawn(report(Rc::clone(&acceptor), obeyed));
-    tokio_uring::spawn(show_cpu(Rc::clone(&acceptor)));
+    let listener = Listener::new(listener);
+    uring::spawn(report(Rc::clone(&acceptor), obeyed));
+    uring::spawn(show_cpu(Rc::clone(&acceptor)));
     let outcome = accept_all(&acceptor, &listener).await;
     drop(listener);
     // All permits back: no handshake and no refusal is left.
@@ -130,7 +132,7 @@ async fn show_cpu(acceptor: Rc<Acceptor>) {
     }
 }
 
-async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpListener) -> Result<(), Error> {
+async fn accept_all(acceptor: &Rc<Acceptor>, listener: &Listener) -> Result<(), Error> {
     let mut trouble = false;
     loop {
         let permit = tokio::select! {
@@ -146,7 +148,7 @@ async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpLis
                 }
                 acceptor.metrics.accepted.add(1);
                 acceptor.show_held();
-                tokio_uring::spawn(handshake::run(Rc::clone(acceptor), stream, peer, permit));
+                uring::spawn(handshake::run(Rc::clone(acceptor), stream, peer, permit));
             }
             Accepted::Ended => return Ok(()),
             Accepted::Failed(error) if is_passing(&error) => {}
@@ -165,19 +167,19 @@ async fn accept_all(acceptor: &Rc<Acceptor>, listener: &tokio_uring::net::TcpLis
 }
 
 enum Accepted {
-    Connection(TcpStream, SocketAddr),
+    Connection(Stream, SocketAddr),
     Failed(io::Error),
     Ended,
 }
 
 /// Accepts one connection. At the end the armed accept is cancelled, and a connection that slipped in is still answered.
-async fn accept(acceptor: &Acceptor, listener: &tokio_uring::net::TcpListener) -> Accepted {
+async fn accept(acceptor: &Acceptor, listener: &Listener) -> Accepted {
     let mut accept = pin!(listener.accept());
     let outcome = tokio::select! {
         biased;
         outcome = &mut accept => outcome,
         () = ended(acceptor.phase.clone()) => {
-            cancel(listener).await;
+            listener.cancel().await;
             match accept.await {
                 Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return Accepted::Ended,
                 outcome => outcome,
@@ -188,18 +190,6 @@ async fn accept(acceptor: &Acceptor, listener: &tokio_uring::net::TcpListener) -
         Ok((stream, peer)) => Accepted::Connection(stream, peer),
         Err(error) => Accepted::Failed(error),
     }
-}
-
-/// Cancels what is armed on the listener. Not shutdown(2): that would end it for a process it is shared with, too.
-async fn cancel(listener: &tokio_uring::net::TcpListener) {
-    struct Ignored;
-    impl OneshotOutputTransform for Ignored {
-        type Output = ();
-        type StoredData = ();
-        fn transform_oneshot_output(self, (): (), _: io_uring_06::cqueue::Entry) {}
-    }
-    let target = types::CancelBuilder::fd(types::Fd(listener.as_raw_fd())).all();
-    UnsubmittedOneshot::new((), Ignored, opcode::AsyncCancel2::new(target).build()).submit().await;
 }
 
 /// What concerns only the one connection that was to be accepted; see accept(2), "Error handling".

@@ -6,24 +6,11 @@
 //! an upgrade request. A refusal is written, then FIN, then what the peer still sends is read and discarded for a while:
 //! closing with unread bytes would send a reset, and a reset eats the answer.
 //!
-//! Two faults of tokio-uring shape the code. A dropped read stays armed and swallows bytes, so no read is ever dropped:
-//! time limits shut the socket down, and the read ends by itself (`until`). And operations are submitted when the
-//! runtime parks, so no task may be always ready.
+//! What shapes the code is what tokio-uring cannot do: see `uring.rs`, the one file that calls it.
 
-use std::{
-    future::Future,
-    net::{Shutdown, TcpListener},
-    os::fd::OwnedFd,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::TcpListener, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
-use tokio_uring::net::TcpStream;
+use tokio::sync::watch;
 
 use self::acceptor::Acceptor;
 use crate::{
@@ -38,6 +25,7 @@ mod admission;
 mod handshake;
 mod listener;
 mod refusal;
+mod uring;
 
 pub(crate) use listener::explained;
 pub use listener::{SocketOptions, bind};
@@ -105,38 +93,19 @@ impl From<&Config> for Settings {
     }
 }
 
-/// Entries of the submission queue. When more are to be submitted at once, they leave in several calls.
-const ENTRIES: u32 = 1_024;
-
 /// Runs the accept ring until [`Phase::Ended`], or until the sender of phases is gone. Blocks its thread.
 ///
 /// # Errors
 /// [`Error::Kernel`]: no ring can be made, or the listener has become unusable.
 pub fn run(setup: Setup) -> Result<(), Error> {
-    let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(ENTRIES))
-        .map_err(|error| Error::Kernel(format!("the accept ring cannot be made: {error}")))?;
     let Setup { listener, links, settings, metrics, phase, obeyed, seed } = setup;
     let acceptor = Acceptor::new(links, settings, metrics, phase, seed);
-    runtime.block_on(listener::serve(acceptor, listener, obeyed))
+    uring::run(listener::serve(acceptor, listener, obeyed))
+        .map_err(|error| Error::Kernel(format!("the accept ring cannot be made: {error}")))?
 }
 
 /// Waits until the phase is [`Phase::Ended`].
 pub(crate) async fn ended(mut phase: watch::Receiver<Phase>) {
     // An error means that the server is gone, which ends this thread as well.
     let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-}
-
-/// Waits for an operation on `stream`. At the deadline that direction is shut down, so that the operation ends by itself:
-/// it must never be dropped.
-async fn until<F: Future>(stream: &TcpStream, deadline: Instant, how: Shutdown, operation: F) -> F::Output {
-    let mut operation = pin!(operation);
-    tokio::select! {
-        biased;
-        output = &mut operation => output,
-        () = sleep_until(deadline) => {
-            // It fails only where the peer has already reset the connection, which ends the operation too.
-            let _ = stream.shutdown(how);
-            operation.await
-        }
-    }
 }

@@ -4,9 +4,8 @@ use std::{net::Shutdown, sync::Arc, time::Duration};
 
 use proto::ws::handshake::Refusal;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
-use tokio_uring::net::TcpStream;
 
-use super::{acceptor::Acceptor, until};
+use super::{acceptor::Acceptor, uring::Stream};
 
 /// How long a refused peer has to take its answer and close.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -17,7 +16,7 @@ const DISCARD_BYTES: usize = 2_048;
 /// Refuses a peer of which no read is armed.
 pub(super) async fn refuse(
     acceptor: &Acceptor,
-    stream: &TcpStream,
+    stream: &Stream,
     refusal: Refusal,
     permit: OwnedSemaphorePermit,
 ) {
@@ -31,13 +30,13 @@ pub(super) async fn refuse(
 /// lingering. `None`: all of those are taken, the socket is to be closed at once.
 pub(super) async fn write_refusal(
     acceptor: &Acceptor,
-    stream: &TcpStream,
+    stream: &Stream,
     refusal: Refusal,
     permit: OwnedSemaphorePermit,
 ) -> Option<OwnedSemaphorePermit> {
     count(acceptor, refusal);
-    let write = stream.write_all(refusal.response());
-    let _ = until(stream, Instant::now() + LINGER, Shutdown::Both, write).await;
+    let write = stream.write(refusal.response());
+    let _ = stream.until(Instant::now() + LINGER, Shutdown::Both, write).await;
     let _ = stream.shutdown(Shutdown::Write);
     drop(permit);
     let lingers = Arc::clone(&acceptor.lingering).try_acquire_owned().ok();
@@ -47,10 +46,10 @@ pub(super) async fn write_refusal(
 
 /// Reads and discards until the peer closes, or the deadline. Closing with bytes unread would send a reset, which makes
 /// some clients lose an answer they have not read yet.
-pub(super) async fn linger(stream: &TcpStream, deadline: Instant) {
+pub(super) async fn linger(stream: &Stream, deadline: Instant) {
     let mut bytes = Vec::with_capacity(DISCARD_BYTES);
     while Instant::now() < deadline {
-        let (outcome, buffer) = until(stream, deadline, Shutdown::Read, stream.read(bytes)).await;
+        let (outcome, buffer) = stream.until(deadline, Shutdown::Read, stream.read(bytes)).await;
         if !outcome.is_ok_and(|read| read > 0) {
             return;
         }
