@@ -20,6 +20,13 @@ const LINES_MAX: usize = 700;
 /// The only places where unsafe code may live.
 const UNSAFE_HOMES: [&str; 3] = ["engine/ring/", "engine/kafka/", "engine/slab/"];
 
+/// The only places that may name the crates of `io_uring`: the shards' ring, and the one file for the accept ring's.
+const RING_HOMES: [&str; 2] = ["engine/ring/", "engine/src/accept/uring.rs"];
+
+/// Those crates, as code names them; the root's and these manifests name them too.
+const RING_CRATES: [&str; 3] = ["io_uring", "io_uring_06", "tokio_uring"];
+const RING_MANIFESTS: [&str; 3] = ["Cargo.toml", "engine/Cargo.toml", "engine/ring/Cargo.toml"];
+
 /// Who must not name whom: files under the first, and the words none of them may contain.
 const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
@@ -127,19 +134,89 @@ fn no_file_is_too_long() {
     );
 }
 
-#[test]
-fn unsafe_code_stays_at_home() {
-    let files = tree();
-    let mut findings = Vec::new();
-    for file in rust(&files).filter(|file| !UNSAFE_HOMES.iter().any(|home| file.path.starts_with(home))) {
-        for (number, line) in file.text.lines().enumerate() {
-            let code = code(line);
-            if code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe") {
-                findings.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
-            }
+/// A line that somebody might write, at some place of the tree.
+fn planted(path: &str, line: &str) -> [File; 1] {
+    [File { path: path.to_owned(), text: format!("//! Planted.\n{line}\n") }]
+}
+
+/// Lines outside of `homes` whose code is `told` of, as findings.
+fn lines_elsewhere(files: &[File], homes: &[&str], told: impl Fn(&str) -> bool) -> Vec<String> {
+    let elsewhere = rust(files).filter(|file| !homes.iter().any(|home| file.path.starts_with(home)));
+    let lines = elsewhere.flat_map(|file| file.text.lines().enumerate().map(move |line| (file, line)));
+    let found = lines.filter(|(_, (_, line))| told(&code(line)));
+    found.map(|(file, (number, line))| format!("{}:{}: {}", file.path, number + 1, line.trim())).collect()
+}
+
+/// Where unsafe code is that has no place there, and the crates that do not forbid it.
+fn unsafe_elsewhere(files: &[File]) -> Vec<String> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut findings = lines_elsewhere(files, &UNSAFE_HOMES, |code| {
+        code.split(|c| !is_word(c)).any(|word| word == "unsafe")
+    });
+    for file in rust(files).filter(|file| !UNSAFE_HOMES.iter().any(|home| file.path.starts_with(home))) {
+        let is_root = file.path.ends_with("src/lib.rs") || file.path.ends_with("src/main.rs");
+        if is_root && !file.text.lines().any(|line| line == "#![forbid(unsafe_code)]") {
+            findings.push(format!("{}: does not forbid unsafe code", file.path));
         }
     }
-    report(&findings);
+    findings
+}
+
+#[test]
+fn unsafe_code_stays_at_home() {
+    report(&unsafe_elsewhere(&tree()));
+}
+
+#[test]
+fn unsafe_code_elsewhere_is_found() {
+    let found = |path, line| !unsafe_elsewhere(&planted(path, line)).is_empty();
+    assert!(found("engine/src/shard/tick.rs", "    let entry = unsafe { &*slot };"));
+    assert!(found("engine/sync/src/cell.rs", "unsafe impl<T> Sync for Cell<T> {}"));
+    assert!(found("engine/src/lib.rs", "#![deny(unsafe_code)]"), "a crate that does not forbid it");
+    assert!(!found("engine/slab/src/log.rs", "unsafe impl Sync for Log {}"));
+    assert!(!found("perf/src/lib.rs", "#![forbid(unsafe_code)]"));
+    assert!(!found("engine/src/inbox.rs", "const POLICY: &str = \"unsafe\"; // not unsafe"));
+}
+
+/// Where `io_uring` is called, or a crate for it depended on, that has no place there.
+fn rings_elsewhere(files: &[File]) -> Vec<String> {
+    // As a path's root, or by itself in `use`; `io_uring` alone is also what functions and words are called.
+    let is_use = |code: &str| code.trim_start().starts_with("use ") || code.contains("extern crate ");
+    let mut findings = lines_elsewhere(files, &RING_HOMES, |code| {
+        RING_CRATES.iter().any(|name| {
+            let path = format!("{name}::");
+            names(code, &path) || is_use(code) && names(code, name)
+        })
+    });
+    for file in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+        let named = |line: &str| RING_CRATES.iter().any(|name| line.starts_with(&name.replace('_', "-")));
+        if !RING_MANIFESTS.contains(&file.path.as_str()) && file.text.lines().any(named) {
+            findings.push(format!("{}: depends on a crate for io_uring", file.path));
+        }
+    }
+    findings
+}
+
+#[test]
+fn io_uring_is_called_at_two_places() {
+    report(&rings_elsewhere(&tree()));
+}
+
+#[test]
+fn io_uring_elsewhere_is_found() {
+    let found = |path, line| !rings_elsewhere(&planted(path, line)).is_empty();
+    assert!(found("engine/src/accept/listener.rs", "    tokio_uring::spawn(report(acceptor));"));
+    assert!(found(
+        "engine/src/accept/handshake.rs",
+        "use tokio_uring::{buf::BoundedBuf as _, net::TcpStream};"
+    ));
+    assert!(found("engine/src/shard/tick.rs", "use io_uring as ring;"));
+    assert!(found("engine/src/shard/tick.rs", "let entry = io_uring_06::opcode::Nop::new().build();"));
+    assert!(found("perf/Cargo.toml", "io-uring.workspace = true"));
+    assert!(!found("engine/src/accept/uring.rs", "use tokio_uring::net::TcpStream;"));
+    assert!(!found("engine/ring/src/kernel/entry.rs", "use io_uring::opcode;"));
+    assert!(!found("engine/Cargo.toml", "tokio-uring.workspace = true"));
+    assert!(!found("cli/src/check/host.rs", "        io_uring(facts), // not io_uring::IoUring"));
 }
 
 /// A line of a shell script without its comment. What follows a `#` on its first line is the program that runs it.
