@@ -5,8 +5,8 @@ use std::{process::ExitCode, time::Duration};
 
 use engine::config::{Config, Limits, Service, SlabSizes};
 
-use crate::serve::{
-    self,
+use crate::{
+    serve,
     values::{self, Address, Cores},
 };
 

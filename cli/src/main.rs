@@ -17,6 +17,7 @@ mod produce;
 mod serve;
 #[cfg(test)]
 mod testing;
+mod values;
 
 /// The commands. Each has a module with `Args` and `pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode>`.
 #[derive(Debug, Subcommand)]

@@ -20,10 +20,7 @@ use perf::{
     schedule::{Rate, Schedule},
 };
 
-use crate::{
-    bench::time,
-    serve::values::{self, Property},
-};
+use crate::values::{self, Property};
 
 /// How long the brokers may take to acknowledge what was sent.
 const FLUSH_MAX: Duration = Duration::from_secs(30);
@@ -77,7 +74,7 @@ pub(crate) struct Args {
     size: usize,
 
     /// Duration [default: until interrupted]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = values::time_or_seconds)]
     duration: Option<Duration>,
 
     /// Produce a synthetic market
@@ -93,7 +90,7 @@ pub(crate) struct Args {
     seed: u64,
 
     /// Producer linger time
-    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = values::time_or_seconds)]
     linger: Duration,
 
     /// Set a librdkafka property; for secrets, VALUE may be @file:PATH or @env:NAME; repeatable

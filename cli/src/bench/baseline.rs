@@ -4,7 +4,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use perf::baseline::{self, Plan};
 
-use super::{print, time, words, write};
+use super::{print, words, write};
+use crate::values;
 
 const AFTER_HELP: &str = "\
 Measures a plain loop of send(2), batches of io_uring sends with 1, 4, 16 and 64 messages each, accept(2), and waking a \
@@ -38,7 +39,7 @@ pub(super) struct Args {
     size: usize,
 
     /// Duration of one measurement
-    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = values::time_or_seconds)]
     step: Duration,
 
     /// Number of measurements of each kind

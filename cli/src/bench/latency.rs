@@ -7,8 +7,8 @@ use perf::{
     plan::Target,
 };
 
-use super::{print, time, words, write};
-use crate::serve::values::{self, Property};
+use super::{print, words, write};
+use crate::values::{self, Property};
 
 const AFTER_HELP: &str = "\
 A subscriber of the server and a plain consumer of the same topic wait for the same records. The plain consumer's latency \
@@ -48,7 +48,7 @@ pub(super) struct Args {
     count: u32,
 
     /// Mean time between two messages
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = values::time_or_seconds)]
     interval: Duration,
 
     /// Size of a value in bytes

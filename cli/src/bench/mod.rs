@@ -23,7 +23,7 @@ use perf::{
 };
 
 use self::bar::Bar;
-use crate::serve::values::{self, Cores, Property};
+use crate::values::{self, Cores, Property};
 
 const LOAD: &str = "Load";
 const CLIENTS: &str = "Clients";
@@ -103,15 +103,15 @@ pub(crate) struct Args {
     size: usize,
 
     /// Duration of the measurement
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = LOAD)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::time_or_seconds, help_heading = LOAD)]
     duration: Duration,
 
     /// Warm-up load before it, verified but not measured
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time, help_heading = LOAD)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = values::time_or_seconds, help_heading = LOAD)]
     warmup: Duration,
 
     /// Time to wait for the last messages
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = LOAD)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time_or_seconds, help_heading = LOAD)]
     drain_wait: Duration,
 
     /// URL that clients connect to
@@ -131,7 +131,7 @@ pub(crate) struct Args {
     connect_pending: u32,
 
     /// Maximum time from connect to the last acknowledgement
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = CLIENTS)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time_or_seconds, help_heading = CLIENTS)]
     connect_timeout: Duration,
 
     /// Connect from 127.0.0.1, 127.0.0.2, ... in turn, if one address has too few ports
@@ -171,7 +171,7 @@ pub(crate) struct Args {
     topic_channel: String,
 
     /// Producer linger time
-    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time, help_heading = KAFKA)]
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = values::time_or_seconds, help_heading = KAFKA)]
     linger: Duration,
 
     /// Disable producer idempotence (retries may then cause duplicates)
@@ -348,7 +348,7 @@ fn plan(args: &Args) -> Result<Plan, perf::Error> {
             spread_percent_max: args.spread_max,
             per_cpu_second_min: args.per_cpu_min,
         },
-        server: ServerView { admin: args.admin.as_deref().map(host_of), pid: args.server_pid },
+        server: ServerView { admin: args.admin.as_deref().map(values::host_of), pid: args.server_pid },
         command: words::command(std::env::args()),
         ..Plan::new(Target::parse(&args.url)?)
     })
@@ -361,21 +361,6 @@ fn worker_command(processes: u32) -> Result<Vec<String>, perf::Error> {
     let program =
         std::env::current_exe().map_err(|error| perf::Error::Kernel(format!("this program: {error}")))?;
     Ok(vec![program.to_string_lossy().into_owned(), "bench".to_owned(), "--worker".to_owned()])
-}
-
-/// `HOST:PORT` of an address that may be written as a URL.
-pub(crate) fn host_of(address: &str) -> String {
-    let rest = address.strip_prefix("http://").unwrap_or(address);
-    rest.split('/').next().unwrap_or(rest).to_owned()
-}
-
-/// A time with a unit, or a bare number of seconds.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let bare = text.bytes().all(|byte| byte.is_ascii_digit());
-    if bare { values::time(&format!("{text}s")) } else { values::time(text) }
 }
 
 #[cfg(test)]
@@ -419,21 +404,6 @@ mod tests {
         assert!(parse("--producer --with-baseline").is_err(), "the count of sends is in the metrics");
         for flag in ["--with-baseline", "--with-floor"] {
             assert!(parse(&format!("--producer {flag} --admin 127.0.0.1:8081")).unwrap().with_baseline);
-        }
-    }
-
-    #[test]
-    fn times_are_seconds_unless_they_say_otherwise() {
-        assert_eq!(time("60"), Ok(Duration::from_secs(60)));
-        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(time("0"), Ok(Duration::ZERO));
-        assert!(time("-1").is_err() && time("").is_err() && time("1d").is_err());
-    }
-
-    #[test]
-    fn the_admin_address_may_be_a_url() {
-        for text in ["127.0.0.1:8081", "http://127.0.0.1:8081", "http://127.0.0.1:8081/metrics"] {
-            assert_eq!(host_of(text), "127.0.0.1:8081");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
-use crate::serve::{self, values};
+use crate::{serve, values};
 
 mod brokers;
 mod facts;

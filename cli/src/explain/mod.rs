@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use engine::admin::explain::Explanation;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
-use crate::{bench::host_of, serve::values};
+use crate::values;
 
 mod text;
 
@@ -87,7 +87,7 @@ fn path(args: &Args) -> String {
 
 /// `HOST:PORT`, or the URL of something there.
 fn admin(text: &str) -> Result<String, String> {
-    values::brokers(&host_of(text))
+    values::brokers(&values::host_of(text))
 }
 
 fn header(text: &str) -> Result<String, String> {

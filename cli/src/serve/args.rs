@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
-use super::values::{self, Address, Brokers, Cores, Property, RouteSpec, Start};
+use crate::values::{self, Address, Brokers, Cores, Property, RouteSpec, Start};
 
 const TRAFFIC: &str = "Traffic";
 const KAFKA: &str = "Kafka";

@@ -2,10 +2,8 @@
 
 use engine::config::{Config, Keepalive, Limits, Route, Service, SlabSizes};
 
-use super::{
-    args::{self, Args},
-    values::{Cores, RouteSpec},
-};
+use super::args::{self, Args};
+use crate::values::{Cores, RouteSpec};
 
 /// Builds the engine's settings and has them checked. The error names the settings at odds.
 pub(super) fn config(args: Args) -> Result<Config, String> {
@@ -145,9 +143,9 @@ mod tests {
     fn typed_routes_replace_the_files() {
         let mut args: Args = parse([""; 0]).unwrap();
         assert!(config(args.clone()).unwrap_err().contains("no route"));
-        args.file_routes = vec![super::super::values::route("filed={key}").unwrap()];
+        args.file_routes = vec![crate::values::route("filed={key}").unwrap()];
         assert_eq!(config(args.clone()).unwrap().routes[0].topic, "filed");
-        args.routes = vec![super::super::values::route("typed={key}").unwrap()];
+        args.routes = vec![crate::values::route("typed={key}").unwrap()];
         let config = config(args).unwrap();
         assert_eq!(config.routes.len(), 1);
         assert_eq!(config.routes[0].topic, "typed");

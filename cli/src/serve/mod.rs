@@ -7,10 +7,11 @@ mod config;
 pub(crate) mod layers;
 mod logging;
 mod signals;
-pub(crate) mod values;
 
 pub(crate) use args::{Args, LogFormat};
 pub(crate) use config::shards_and_cores;
+
+use crate::values;
 
 /// Exit code when a setting is wrong.
 const WRONG_SETTING: u8 = 2;

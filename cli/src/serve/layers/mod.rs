@@ -17,7 +17,7 @@ use clap::{
     parser::ValueSource,
 };
 
-use super::values::{RouteSpec, RouteTable};
+use crate::values::{RouteSpec, RouteTable};
 
 /// Variables of the predecessor and of custom, beside the `URINGCAST_` name, which goes first.
 const ALIASES: [(&str, &str); 3] =
