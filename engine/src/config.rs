@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use proto::{channel::Template, native::message::Payload};
 
+pub use crate::limits::Limits;
+
 use crate::error::Error;
 
 /// Everything the server needs to know.
@@ -117,98 +119,6 @@ pub enum Keepalive {
     WebSocket,
     /// The kernel's keep-alive probes and user timeout; costs no user-space work.
     Tcp,
-}
-
-/// The table of limits in docs/PROTOCOL.md, as numbers.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Connections over all shards; the first shards take the remainder.
-    pub connections: usize,
-    /// Channels a connection may hold.
-    pub channels_per_connection: usize,
-    /// Bytes of a channel's name.
-    pub channel_name_bytes: usize,
-    /// Channels named in one request.
-    pub channels_per_request: usize,
-    /// Bytes of a client's frame and of its message.
-    pub client_message_bytes: usize,
-    /// Bytes of an upgrade request.
-    pub upgrade_bytes: usize,
-    /// Time for an upgrade request.
-    pub upgrade_time: Duration,
-    /// Handshakes under way at once.
-    pub handshakes: usize,
-    /// Refusals whose answer is still being delivered.
-    pub lingering_refusals: usize,
-    /// Frames and requests of a client that are worked off at once.
-    pub request_burst: u32,
-    /// Frames and requests of a client that are worked off in a second after that; it is read no faster.
-    pub requests_per_second: u32,
-    /// Failed requests a minute before a close with 1008.
-    pub failed_requests_per_minute: u32,
-    /// Bytes of a record's value.
-    pub record_value_bytes: usize,
-    /// Control output (answers, notices) of a client that it has not taken, above which it is not read.
-    pub control_output_bytes: usize,
-    /// Bytes of partial frames a shard holds.
-    pub partial_frame_bytes_per_shard: usize,
-    /// Bytes that clients make a shard hold, partial frames apart: what they sent and is not worked off, requests that
-    /// wait, answers they do not take.
-    pub client_bytes_per_shard: usize,
-    /// Bytes of large frames outside the slab.
-    pub large_frame_bytes: usize,
-    /// Channels without a record, over the process.
-    pub empty_channels: usize,
-    /// A socket that takes nothing for this long is closed.
-    pub blocked_timeout: Duration,
-}
-
-impl Limits {
-    /// Bytes of a JSON string at most for one of text: a control character is six.
-    const ESCAPED: usize = 6;
-    /// Bytes of a message beside what is counted, at most: field names, positions, numbers.
-    const ENVELOPE_BYTES: usize = 512;
-    /// Bytes of an answer for each channel beside its name: its result and a position of its own.
-    const RESULT_BYTES: usize = 1024;
-
-    /// Bytes of the largest message that clients are sent, but for record headers that a route passes on, which nothing
-    /// bounds but the brokers: a value that is no JSON becomes a string, all of it escaped; an answer names each channel
-    /// twice.
-    #[must_use]
-    pub fn server_message_bytes(&self) -> usize {
-        let name = self.channel_name_bytes * Self::ESCAPED;
-        let record = self.record_value_bytes * Self::ESCAPED + name;
-        // A refused name may be as long as its request.
-        let names = (self.channels_per_request * name).max(self.client_message_bytes * Self::ESCAPED);
-        let answer = 2 * names + self.channels_per_request * Self::RESULT_BYTES;
-        record.max(answer) + Self::ENVELOPE_BYTES
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 12_000,
-            channels_per_connection: 1_000,
-            channel_name_bytes: 255,
-            channels_per_request: 250,
-            client_message_bytes: 256 * 1024,
-            upgrade_bytes: 16 * 1024,
-            upgrade_time: Duration::from_secs(5),
-            handshakes: 2_048,
-            lingering_refusals: 512,
-            request_burst: 200,
-            requests_per_second: 200,
-            failed_requests_per_minute: 100,
-            record_value_bytes: 1024 * 1024,
-            control_output_bytes: 4 * 1024,
-            partial_frame_bytes_per_shard: 64 * 1024 * 1024,
-            client_bytes_per_shard: 24 * 1024 * 1024,
-            large_frame_bytes: 256 * 1024 * 1024,
-            empty_channels: 1_000_000,
-            blocked_timeout: Duration::from_secs(30),
-        }
-    }
 }
 
 /// Sizes of the slab. Memory at start: `bytes` + 64 B an entry, and 8 B an entry and shard.

@@ -21,6 +21,7 @@ pub mod error;
 pub mod health;
 pub mod inbox;
 pub mod ingest;
+pub mod limits;
 mod messages;
 pub mod metrics;
 pub mod server;
