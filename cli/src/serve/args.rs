@@ -5,13 +5,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
+use super::limits::LimitArgs;
 use crate::values::{self, Address, Brokers, Cores, Property, RouteSpec, Start};
 
 const TRAFFIC: &str = "Traffic";
 const KAFKA: &str = "Kafka";
 const THREADS: &str = "Threads";
-const CLIENTS: &str = "Clients";
-const LIMITS: &str = "Limits";
+pub(super) const CLIENTS: &str = "Clients";
+pub(super) const LIMITS: &str = "Limits";
 const SLAB: &str = "Message memory";
 const OPERATION: &str = "Operation";
 
@@ -70,17 +71,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST", default_value = "auto", value_parser = values::cores, help_heading = THREADS)]
     pub(super) cores: Cores,
 
-    /// Maximum connections of all shards; more are refused with 503
-    #[arg(long, value_name = "N", default_value = "12000", value_parser = values::count, help_heading = CLIENTS)]
-    pub(super) max_connections: usize,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 
     /// Allowed browser origin, such as https://app.example; repeatable [default: any, as cookies are not used]
     #[arg(long = "allowed-origin", value_name = "ORIGIN", value_parser = values::origin, help_heading = CLIENTS)]
     pub(super) allowed_origins: Vec<String>,
-
-    /// Maximum size of a frame or message sent by a client
-    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = values::size, help_heading = CLIENTS)]
-    pub(super) max_message: usize,
 
     /// How dead peers are detected: by WebSocket pings and notices, or by TCP keep-alive probes of the kernel
     #[arg(long, value_name = "WHO", default_value = "websocket", help_heading = CLIENTS)]
@@ -93,13 +89,6 @@ pub(crate) struct Args {
     /// Time to wait for a response before closing
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time, help_heading = CLIENTS)]
     pub(super) ping_grace: Duration,
-
-    /// Close a connection that accepts no data for this long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::time, help_heading = CLIENTS)]
-    pub(super) blocked_timeout: Duration,
-
-    #[command(flatten)]
-    pub(super) limits: LimitArgs,
 
     /// Memory for recent messages, which slow clients can still read; allocated at startup
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size, help_heading = SLAB)]
@@ -128,75 +117,6 @@ pub(crate) struct Args {
     /// Log format, on stderr
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = OPERATION)]
     pub(super) log_format: LogFormat,
-}
-
-/// The table of limits in docs/PROTOCOL.md.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = LIMITS)]
-pub(crate) struct LimitArgs {
-    /// Channels per connection (TOO_MANY_CHANNELS)
-    #[arg(long = "limit-channels", value_name = "N", default_value = "1000", value_parser = values::count)]
-    pub(super) channels: usize,
-
-    /// Length of a channel name (NAME_TOO_LONG)
-    #[arg(long = "limit-channel-name", value_name = "SIZE", default_value = "255B", value_parser = values::size)]
-    pub(super) channel_name: usize,
-
-    /// Channels per request (BAD_REQUEST)
-    #[arg(long = "limit-channels-per-request", value_name = "N", default_value = "250", value_parser = values::count)]
-    pub(super) channels_per_request: usize,
-
-    /// Channels without any record, over all clients (TOO_MANY_CHANNELS)
-    #[arg(long = "limit-empty-channels", value_name = "N", default_value = "1000000", value_parser = values::count)]
-    pub(super) empty_channels: usize,
-
-    /// Size of an upgrade request (431)
-    #[arg(long = "limit-upgrade-size", value_name = "SIZE", default_value = "16KiB", value_parser = values::size)]
-    pub(super) upgrade_size: usize,
-
-    /// Time to receive an upgrade request (408)
-    #[arg(long = "limit-upgrade-time", value_name = "TIME", default_value = "5s", value_parser = values::time)]
-    pub(super) upgrade_time: Duration,
-
-    /// Concurrent handshakes; further connections wait in the kernel
-    #[arg(long = "limit-handshakes", value_name = "N", default_value = "2048", value_parser = values::count)]
-    pub(super) handshakes: usize,
-
-    /// Refused connections kept open until their client has read the response
-    #[arg(long = "limit-refusals", value_name = "N", default_value = "512", value_parser = values::count)]
-    pub(super) refusals: usize,
-
-    /// Frames and requests a client may send in a burst; beyond it, reading is limited to the rate
-    #[arg(long = "limit-request-burst", value_name = "N", default_value = "200", value_parser = values::small_count)]
-    pub(super) request_burst: u32,
-
-    /// Sustained frames and requests per second, per client
-    #[arg(long = "limit-request-rate", value_name = "N", default_value = "200", value_parser = values::small_count)]
-    pub(super) request_rate: u32,
-
-    /// Failed requests per minute before the connection is closed with 1008
-    #[arg(long = "limit-failed-requests", value_name = "N", default_value = "100", value_parser = values::small_count)]
-    pub(super) failed_requests: u32,
-
-    /// Size of a record value; a larger one becomes a gap "oversized", or stops the topic if its route says so
-    #[arg(long = "limit-record-value", value_name = "SIZE", default_value = "1MiB", value_parser = values::size)]
-    pub(super) record_value: usize,
-
-    /// Unsent control output (replies, notices) of a client above which reading from it stops
-    #[arg(long = "limit-control-output", alias = "limit-own-bytes", value_name = "SIZE", default_value = "4KiB", value_parser = values::size)]
-    pub(super) control_output: usize,
-
-    /// Per-shard limit on partially written frames
-    #[arg(long = "limit-partial-frames", alias = "limit-torn-bytes", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
-    pub(super) partial_frames: usize,
-
-    /// Per-shard limit on incomplete or unprocessed client messages, and on unsent replies
-    #[arg(long = "limit-client-bytes", value_name = "SIZE", default_value = "24MiB", value_parser = values::size)]
-    pub(super) client_bytes: usize,
-
-    /// Total size of frames above --slab-large-frame
-    #[arg(long = "limit-large-frames", value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]
-    pub(super) large_frames: usize,
 }
 
 /// How dead peers are detected. (No help for the single values: with it clap prints all help in its long form.)

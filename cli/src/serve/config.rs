@@ -1,6 +1,6 @@
 //! From arguments to the engine's settings.
 
-use engine::config::{Config, Keepalive, Limits, Route, Service, SlabSizes};
+use engine::config::{Config, Keepalive, Route, Service, SlabSizes};
 
 use super::args::{self, Args};
 use crate::values::{Cores, RouteSpec};
@@ -22,7 +22,7 @@ pub(super) fn config(args: Args) -> Result<Config, String> {
         },
         routes: routes.into_iter().map(route).collect(),
         from: args.from,
-        limits: limits(&args.limits, args.max_connections, args.max_message, args.blocked_timeout),
+        limits: args.limits.0,
         allowed_origins: args.allowed_origins,
         keepalive: match args.keepalive {
             args::Keepalive::Websocket => Keepalive::WebSocket,
@@ -58,37 +58,10 @@ fn route(spec: RouteSpec) -> Route {
     Route { topic, template, payload, headers, oversized }
 }
 
-fn limits(
-    args: &args::LimitArgs,
-    connections: usize,
-    client_message_bytes: usize,
-    blocked_timeout: std::time::Duration,
-) -> Limits {
-    Limits {
-        connections,
-        channels_per_connection: args.channels,
-        channel_name_bytes: args.channel_name,
-        channels_per_request: args.channels_per_request,
-        client_message_bytes,
-        upgrade_bytes: args.upgrade_size,
-        upgrade_time: args.upgrade_time,
-        handshakes: args.handshakes,
-        lingering_refusals: args.refusals,
-        request_burst: args.request_burst,
-        requests_per_second: args.request_rate,
-        failed_requests_per_minute: args.failed_requests,
-        record_value_bytes: args.record_value,
-        control_output_bytes: args.control_output,
-        partial_frame_bytes_per_shard: args.partial_frames,
-        client_bytes_per_shard: args.client_bytes,
-        large_frame_bytes: args.large_frames,
-        empty_channels: args.empty_channels,
-        blocked_timeout,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use engine::config::Limits;
+
     use super::*;
     use crate::testing::parse;
 

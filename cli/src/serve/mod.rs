@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod args;
 mod config;
 pub(crate) mod layers;
+mod limits;
 mod logging;
 mod signals;
 

@@ -10,7 +10,7 @@ mod text;
 
 pub(crate) use address::{Address, Brokers, address, address_or_none, brokers, host_of};
 pub(crate) use cores::{Cores, cores};
-pub(crate) use numbers::{count, size, small_count, time, time_or_seconds};
+pub(crate) use numbers::{count, size, size_text, time, time_or_seconds, time_text};
 pub(crate) use property::{Property, property};
 pub(crate) use route::{RouteSpec, RouteTable, route};
 pub(crate) use start::{Start, start};

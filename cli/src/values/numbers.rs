@@ -12,11 +12,6 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The same, for small ones.
-pub(crate) fn small_count(text: &str) -> Result<u32, String> {
-    u32::try_from(count(text)?).map_err(|_| "too large".to_owned())
-}
-
 /// A size with a unit; a bare number is bytes.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let expected = || "expected a size such as 512, 64KiB or 1MiB".to_owned();
@@ -35,6 +30,14 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes).map_err(|_| expected())
 }
 
+/// A size as it would be typed.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes.trailing_zeros() >= *shift && bytes > 0);
+    let (shift, unit) = unit.unwrap_or((0, "B"));
+    format!("{}{unit}", bytes >> shift)
+}
+
 /// A time with a unit.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let expected = || "expected a time with a unit, such as 500ms, 25s or 2m".to_owned();
@@ -51,6 +54,11 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         return Err("at least 1ms".to_owned());
     }
     Ok(Duration::from_millis(ms))
+}
+
+/// A time as it would be typed.
+pub(crate) fn time_text(ms: u64) -> String {
+    if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
 }
 
 /// A time with a unit, or a bare number of seconds.
@@ -88,7 +96,19 @@ mod tests {
             assert!(time(wrong).is_err(), "{wrong}");
         }
         assert!(size("5KB").is_err(), "1000 or 1024? it does not say");
-        assert!(small_count("4294967296").is_err());
+        assert!(count("4294967296").is_err(), "some are of 32 bits");
+    }
+
+    #[test]
+    fn sizes_and_times_are_written_as_they_are_read() {
+        for text in ["255B", "1025B", "16KiB", "1MiB", "3GiB"] {
+            assert_eq!(size_text(size(text).unwrap() as u64), text);
+        }
+        assert_eq!(size_text(0), "0B");
+        for (ms, text) in [(500, "500ms"), (1_000, "1s"), (1_500, "1500ms"), (90_000, "90s")] {
+            assert_eq!(time_text(ms), text);
+            assert_eq!(time(text).unwrap(), Duration::from_millis(ms));
+        }
     }
 
     #[test]

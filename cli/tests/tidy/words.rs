@@ -98,14 +98,11 @@ const OLD_TYPES: [(&str, &str); 6] = [
 ];
 
 /// Lines that may have such a word: of files that begin so (none: any), lines with this, and why.
-const EXCEPTIONS: [(&str, &str, &str); 25] = [
+const EXCEPTIONS: [(&str, &str, &str); 22] = [
     ("", "torn_bytes", "the name of a metric"),
     ("", "questions.add(1)", "the name of a metric"),
     ("", "questions.get()", "the name of a metric"),
     ("", "questions: Counter", "the name of a metric"),
-    ("cli/src/serve/args.rs", "alias = \"limit-own-bytes\"", "the former name of a flag"),
-    ("cli/src/serve/args.rs", "alias = \"limit-torn-bytes\"", "the former name of a flag"),
-    ("cli/src/serve/layers/mod.rs", "\"limit-own-bytes\"", "the former names of flags"),
     ("engine/src/limits.rs", "former: \"limit-own-bytes\"", "the former name of a flag"),
     ("engine/src/limits.rs", "former: \"limit-torn-bytes\"", "the former name of a flag"),
     ("cli/src/bench/mod.rs", "alias = \"with-floor\"", "the former name of a flag"),

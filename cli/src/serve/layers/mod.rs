@@ -16,18 +16,15 @@ use clap::{
     error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
+use engine::limits::Limits;
 
 use crate::values::{RouteSpec, RouteTable};
 
 /// Variables of the predecessor and of custom, beside the `URINGCAST_` name, which goes first.
 const ALIASES: [(&str, &str); 3] =
     [("max-connections", "WS_MAX_CONNECTIONS"), ("brokers", "KAFKA_BROKERS"), ("log-level", "LOG_LEVEL")];
-/// Former names of flags, and what they are called by now. Flags (an alias in `args`), variables and files may still use
-/// them; help does not show them.
-const RENAMED: [(&str, &str); 2] =
-    [("limit-own-bytes", "limit-control-output"), ("limit-torn-bytes", "limit-partial-frames")];
 /// Tables of the file, and what the names in them begin with as flags.
-const TABLES: [(&str, &str); 2] = [("limits", "limit-"), ("slab", "slab-")];
+const TABLES: [(&str, &str); 2] = [("limits", super::limits::PREFIX), ("slab", "slab-")];
 /// The commands that take settings from the environment and a file too; all have the flags of the first.
 const LAYERED: [&str; 2] = ["serve", "check"];
 /// Settings that add up over the layers instead of replacing each other; later ones win by property.
@@ -153,9 +150,15 @@ fn variables(flag: &str) -> impl Iterator<Item = String> {
     std::iter::once(variable_of(flag)).chain(alias)
 }
 
+/// Former names of flags, and what they are called by now. Flags, variables and files may still use them; help does not
+/// show them.
+fn renamed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Limits::TABLE.iter().flat_map(|limit| limit.former.iter().map(|former| (*former, limit.flag)))
+}
+
 /// The variable of a flag's former name, which goes last.
 fn former_variable(flag: &str) -> Option<String> {
-    RENAMED.iter().find(|(_, name)| *name == flag).map(|(former, _)| variable_of(former))
+    renamed().find(|(_, name)| *name == flag).map(|(former, _)| variable_of(former))
 }
 
 fn variable_of(flag: &str) -> String {
@@ -232,7 +235,7 @@ fn read_file(path: &Path, flags: &Flags) -> Result<(Vec<Setting>, Vec<RouteSpec>
             (value, _) => settings.push(setting(path, flags, present_name(name), key, value)?),
         }
     }
-    for (former, name) in RENAMED {
+    for (former, name) in renamed() {
         if settings.iter().filter(|setting| setting.flag == name).count() > 1 {
             return Err(fail(format!("{former} is the former name of {name}: set one of them")));
         }
@@ -261,8 +264,8 @@ fn setting(
 
 /// The name of the flag by now.
 fn present_name(flag: String) -> String {
-    let renamed = RENAMED.iter().find(|(former, _)| *former == flag);
-    renamed.map_or(flag, |(_, name)| (*name).to_owned())
+    let renamed = renamed().find(|(former, _)| *former == flag);
+    renamed.map_or(flag, |(_, name)| name.to_owned())
 }
 
 fn file(path: &Path, key: &str) -> Origin {

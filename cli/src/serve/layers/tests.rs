@@ -55,7 +55,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let file = Some("max-connections = 3\n");
     let variables: &[(&str, &str)] = &[("URINGCAST_MAX_CONNECTIONS", "2")];
     let typed: &[&str] = &["--max-connections", "1"];
-    let connections = |case: Case<'_>| case.args().max_connections;
+    let connections = |case: Case<'_>| case.args().limits.0.connections;
     assert_eq!(connections(Case { typed, variables, file }), 1);
     assert_eq!(connections(Case { variables, file, ..Case::default() }), 2);
     assert_eq!(connections(Case { file, ..Case::default() }), 3);
@@ -69,7 +69,7 @@ fn a_flag_that_says_the_default_beats_the_environment_too() {
         variables: &[("WS_MAX_CONNECTIONS", "5")],
         ..Case::default()
     };
-    assert_eq!(case.args().max_connections, 12_000);
+    assert_eq!(case.args().limits.0.connections, 12_000);
 }
 
 #[test]
@@ -82,11 +82,14 @@ fn the_predecessors_variables_work_and_ours_go_first() {
     let old: &[(&str, &str)] =
         &[("WS_MAX_CONNECTIONS", "5"), ("KAFKA_BROKERS", "old:1"), ("LOG_LEVEL", "debug")];
     let args = Case { variables: old, ..Case::default() }.args();
-    assert_eq!((args.max_connections, args.brokers.as_str(), args.log_level.as_str()), (5, "old:1", "debug"));
+    assert_eq!(
+        (args.limits.0.connections, args.brokers.as_str(), args.log_level.as_str()),
+        (5, "old:1", "debug")
+    );
     let mut both = old.to_vec();
     both.extend([("URINGCAST_MAX_CONNECTIONS", "6"), ("URINGCAST_BROKERS", "new:1")]);
     let args = Case { variables: &both, ..Case::default() }.args();
-    assert_eq!((args.max_connections, args.brokers.as_str()), (6, "new:1"));
+    assert_eq!((args.limits.0.connections, args.brokers.as_str()), (6, "new:1"));
 }
 
 #[test]
@@ -135,8 +138,8 @@ fn the_file_can_say_everything() {
     assert_eq!(args.from, engine::config::From::Timestamp(1_700_000_000_000));
     assert_eq!(args.ping_interval, Duration::from_secs(5));
     assert_eq!(args.allowed_origins, ["https://a.example", "https://b.example"]);
-    assert_eq!(args.limits.channels, 5);
-    assert_eq!(args.limits.upgrade_time, Duration::from_secs(1));
+    assert_eq!(args.limits.0.channels_per_connection, 5);
+    assert_eq!(args.limits.0.upgrade_time, Duration::from_secs(1));
     assert_eq!(args.slab_size, 32 << 20);
     let mut properties: Vec<_> = args.kafka.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect();
     properties.sort_unstable();
@@ -259,10 +262,10 @@ fn the_predecessors_topics_are_a_valid_file() {
 
 #[test]
 fn former_names_of_flags_are_accepted_in_every_layer_and_not_shown() {
-    for (former, name) in RENAMED {
+    for (former, name) in renamed() {
         let value = |args: &Args| match name {
-            "limit-control-output" => args.limits.control_output,
-            "limit-partial-frames" => args.limits.partial_frames,
+            "limit-control-output" => args.limits.0.control_output_bytes,
+            "limit-partial-frames" => args.limits.0.partial_frame_bytes_per_shard,
             _ => panic!("{name} is not tested"),
         };
         let [flag, present] = [former, name].map(|flag| format!("--{flag}"));
