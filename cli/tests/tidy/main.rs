@@ -2,15 +2,16 @@
 //!
 //! Every check collects all its findings, so that one run names everything.
 
+mod limits;
+mod programs;
+mod words;
+
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-
-mod programs;
-mod words;
 
 /// Rust files longer than this are to be split.
 const LINES_MAX: usize = 700;
