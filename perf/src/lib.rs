@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod baseline;
 mod client;
 mod clock;

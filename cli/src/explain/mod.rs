@@ -53,7 +53,7 @@ pub(crate) struct Args {
 
 /// Asks and tells.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let answer = perf::server::get(&args.admin, &path(&args))?;
+    let answer = perf::admin::get(&args.admin, &path(&args))?;
     let explanation: Explanation = serde_json::from_str(&answer)
         .context("cannot parse the server's response: is it another version?")?;
     if args.json {

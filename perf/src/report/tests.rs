@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
+    admin::Metrics,
     plan::{Demands, Produce, ServerView, Target},
     schedule::Rate,
     series::Recorder,
-    server::{Metrics, Snapshot},
+    server::Snapshot,
 };
 
 /// A run with something in every part of its report.

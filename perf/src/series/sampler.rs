@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::Metrics;
+    use crate::admin::Metrics;
 
     fn moment(at_s: u64, scale: f64) -> Moment {
         let text = format!(
