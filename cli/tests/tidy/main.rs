@@ -2,8 +2,11 @@
 //!
 //! Every check collects all its findings, so that one run names everything.
 
+mod exceptions;
 mod limits;
 mod programs;
+mod sizes;
+mod source;
 mod words;
 
 use std::{
