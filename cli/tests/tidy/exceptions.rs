@@ -1,5 +1,73 @@
-//! What the tree is still allowed that the checks forbid. The lists only shrink: an exception that is no longer needed
-//! fails like a finding. Nothing is added here for new code.
+//! EXCEPTIONS OF TODAY'S TREE: what it is still allowed that the checks forbid. The lists only shrink: an exception that
+//! is no longer needed fails like a finding. Nothing is added here for new code.
+
+/// For `sizes`: files, structs, and types with impls in too many files.
+pub(crate) const TOO_LARGE: &[&str] = &[
+    "engine/src/ingest/bus.rs",
+    "engine/src/ingest/bus.rs: struct Bus",
+    "engine/src/ingest/findings.rs",
+    "engine/src/ingest/watcher.rs",
+    "engine/src/shard/: impl Shard",
+    "engine/src/shard/connection.rs: struct Connection",
+    "engine/src/shard/inbound.rs",
+    "engine/src/shard/mod.rs: struct Shard",
+    "engine/src/shard/pump.rs",
+    "engine/src/shard/subscriptions.rs",
+];
+
+/// For `order`: files without a place in the order of their room, whose imports are not looked at; imports against the
+/// order; places that no file has.
+pub(crate) const AGAINST: &[&str] = &[
+    "engine/src/ingest/duties.rs",
+    "engine/src/ingest/encode.rs",
+    "engine/src/ingest/feed.rs",
+    "engine/src/ingest/findings.rs imports thread",
+    "engine/src/ingest/headers.rs",
+    "engine/src/ingest/incarnations.rs",
+    "engine/src/ingest/jobs.rs",
+    "engine/src/ingest/keys.rs",
+    "engine/src/ingest/pressure.rs",
+    "engine/src/ingest/reach.rs",
+    "engine/src/ingest/routes.rs",
+    "engine/src/ingest/sources.rs",
+    "engine/src/ingest/tally.rs",
+    "engine/src/ingest/watch.rs",
+    "engine/src/ingest/watcher.rs",
+    "engine/src/shard/bounds.rs",
+    "engine/src/shard/commands.rs",
+    "engine/src/shard/connection.rs",
+    "engine/src/shard/events.rs imports mod",
+    "engine/src/shard/floor.rs",
+    "engine/src/shard/gaps.rs",
+    "engine/src/shard/inbound.rs",
+    "engine/src/shard/inbox.rs imports mod",
+    "engine/src/shard/keepalive.rs",
+    "engine/src/shard/lifecycle.rs",
+    "engine/src/shard/links.rs",
+    "engine/src/shard/lists.rs",
+    "engine/src/shard/names.rs",
+    "engine/src/shard/plan.rs",
+    "engine/src/shard/pump.rs",
+    "engine/src/shard/run.rs imports mod",
+    "engine/src/shard/status.rs",
+    "engine/src/shard/subscriptions.rs",
+    "engine/src/shard/table.rs",
+    "engine/src/shard/tick.rs imports mod",
+    "proto/src/: place command",
+    "proto/src/: place format",
+    "proto/src/: place fuzz/input",
+    "proto/src/: place message",
+    "proto/src/: place reply",
+    "proto/src/: place ws/decoder/limits",
+    "proto/src/: place ws/handshake/headers",
+    "proto/src/fuzz/message.rs imports fuzz/mod",
+    "proto/src/fuzz/requests.rs imports fuzz/mod",
+    "proto/src/fuzz/template.rs imports fuzz/mod",
+    "proto/src/native/reply.rs imports native/request/mod",
+    "proto/src/ws/decoder/header.rs imports ws/decoder/mod",
+    "proto/src/ws/decoder/held.rs imports ws/decoder/mod",
+    "proto/src/ws/handshake/client.rs imports ws/handshake/mod",
+];
 
 /// One finding: what it is known by, and what is told of it.
 pub(crate) struct Finding {

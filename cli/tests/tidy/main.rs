@@ -5,6 +5,7 @@
 mod exceptions;
 mod limits;
 mod programs;
+mod order;
 mod sizes;
 mod source;
 mod words;
