@@ -3,6 +3,8 @@
 //!
 //! It looks at the server from outside and links nothing of it.
 //!
+//! `load` makes the load, `verify` checks every message, `measure` looks at server, machine and time, and `report` sums up.
+//!
 //! - A [`Plan`] says what to do. It is plain data and is checked before anything is opened.
 //! - [`run()`] opens the clients ([`plan::Plan::threads`] with a ring each, in one process or several), waits
 //!   until all are subscribed, produces on schedule (or listens), waits for the last message, and gives a
@@ -30,36 +32,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod admin;
 pub mod baseline;
-mod client;
-mod clock;
 pub mod compare;
-mod control;
-mod coordinator;
 mod error;
 mod figures;
-pub mod histogram;
 pub mod latency;
-pub mod machine;
-pub mod market;
-pub mod payload;
-pub mod plan;
-pub mod produce;
+mod load;
+mod measure;
 mod random;
 pub mod report;
-mod run;
-pub mod schedule;
-pub mod series;
-pub mod server;
-pub mod spread;
 pub mod verify;
-mod workers;
 
-pub use clock::Clock;
-pub use coordinator::{Moment, Watch};
 pub use error::Error;
-pub use plan::Plan;
+pub use load::{
+    coordinator::{Moment, Watch},
+    market, payload,
+    plan::{self, Plan},
+    produce,
+    run::run,
+    schedule, spread,
+    workers::serve_worker,
+};
+pub use measure::{admin, clock::Clock, histogram, machine, series, server};
 pub use report::Report;
-pub use run::run;
-pub use workers::serve_worker;

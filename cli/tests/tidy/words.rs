@@ -45,11 +45,11 @@ const OF_INBOXES: &[&str] = &[
     "engine/benches/",
     "engine/testkit/",
     "engine/slab-check/",
-    "perf/src/client/",
-    "perf/src/control.rs",
-    "perf/src/coordinator.rs",
-    "perf/src/run.rs",
-    "perf/src/workers.rs",
+    "perf/src/load/client/",
+    "perf/src/load/control.rs",
+    "perf/src/load/coordinator.rs",
+    "perf/src/load/run.rs",
+    "perf/src/load/workers.rs",
     "docs/glossary.md",
     "docs/DESIGN.md",
 ];
@@ -120,7 +120,7 @@ const EXCEPTIONS: [(&str, &str, &str); 22] = [
     ("ARCHITECTURE.md", "an eighth of it", "a fraction"),
     ("proto/src/ws/decoder/harness.rs", "An event with its own bytes", "not those of a connection"),
     ("docs/PROTOCOL.md", "the value's own bytes", "not those of a connection"),
-    ("perf/src/series/", "own.bytes", "not those of a connection"),
+    ("perf/src/measure/series/", "own.bytes", "not those of a connection"),
 ];
 
 /// The words of a line, in lower case.
@@ -223,9 +223,9 @@ fn an_old_word_is_found_in_any_form() {
         ("engine/src/catalog.rs", "pub fn cut_before(&self)"),
         ("engine/src/ingest/bus.rs", "fn answer_questions(&mut self)"),
         ("engine/src/accept/mod.rs", "struct Door {"),
-        ("perf/src/run.rs", "let mut crew = start()?;"),
+        ("perf/src/load/run.rs", "let mut crew = start()?;"),
         ("perf/src/report/mod.rs", "pub floor: Option<Floor>,"),
-        ("perf/src/market.rs", "pub struct FeedRecord<'a> {"),
+        ("perf/src/load/market.rs", "pub struct FeedRecord<'a> {"),
         ("scripts/local-multi", "uringcast bench --with-floor"),
         ("engine/src/shard/lifecycle.rs", "fn count(&self, why: Why) {"),
         ("engine/src/shard/lifecycle.rs", "    own: Own::default(),"),

@@ -19,9 +19,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::{AcceptPrice, Figure};
 use crate::{
     Clock, Error,
-    clock::ns,
     figures::{ratio, real},
     machine::pin,
+    measure::clock::ns,
 };
 
 /// Connections that each side holds open.

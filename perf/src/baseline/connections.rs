@@ -16,7 +16,7 @@ use ring::{Event, KernelRing, Key, Op, ReceiveEnd, Ring, Setup, Slot, Wait};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Plan;
-use crate::{Clock, Error, clock::ns, machine::pin};
+use crate::{Clock, Error, machine::pin, measure::clock::ns};
 
 /// Between two looks of the reader, and of the sender at how far the reader is.
 const LOOK: Duration = Duration::from_millis(1);

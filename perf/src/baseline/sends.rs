@@ -5,7 +5,7 @@ use std::{io::ErrorKind, time::Duration};
 use ring::{Outcome, Ring, Send, thread_cpu_ns};
 
 use super::connections::Connections;
-use crate::{Error, clock::ns};
+use crate::{Error, measure::clock::ns};
 
 /// Sends in one submission, as in the server's pump.
 const BATCH: usize = 100;

@@ -18,10 +18,10 @@ use ring::{KernelRing, Ring, RingWaker, Setup, Wait, thread_cpu_ns};
 use super::{Figure, WakePrice};
 use crate::{
     Clock, Error,
-    clock::ns,
     figures::{ratio, real},
     histogram::Times,
     machine::pin,
+    measure::clock::ns,
 };
 
 /// Between two wakes: the other thread is asleep again long before.

@@ -28,9 +28,9 @@ pub use self::distribution::{Bin, Distribution};
 use self::listener::{Arrival, Listener};
 use crate::{
     Clock, Error,
-    clock::ns,
     figures::rounded,
     machine::{CpuTicks, Machine},
+    measure::clock::ns,
     plan::Target,
     produce::Sender,
     random::Random,

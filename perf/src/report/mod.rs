@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     baseline::Baseline,
-    control::ClientReport,
     figures::{ratio, real},
     histogram::{Point, Summary, Times},
+    load::control::ClientReport,
     machine::{Machine, ThreadTimes},
     plan::{Load, Plan},
     produce::Produced,

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Ending, Phase};
 use crate::{
-    control::{ClientReport, tally},
+    load::control::{ClientReport, tally},
     random::Random,
     spread::Spread,
     verify::Verifier,

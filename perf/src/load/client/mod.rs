@@ -19,9 +19,9 @@ use self::{
     reader::Reader,
 };
 use crate::{
-    clock::{Clock, ns},
-    control::{ClientReport, FromClients, Progress, ToClients},
+    load::control::{ClientReport, FromClients, Progress, ToClients},
     machine,
+    measure::clock::{Clock, ns},
     plan::{Load, Plan},
     random::Random,
     series::Recorder,

@@ -15,8 +15,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, client,
-    control::{FromClients, ToClients},
+    Error,
+    load::client,
+    load::control::{FromClients, ToClients},
     plan::Plan,
 };
 

@@ -4,11 +4,11 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use crate::{
     Clock, Error, Plan,
-    clock::ns,
-    control::{ClientReport, FromClients, Progress, ToClients},
+    load::control::{ClientReport, FromClients, Progress, ToClients},
+    load::workers::Workers,
     machine::{self, ThreadTimes},
+    measure::clock::ns,
     verify::Seen,
-    workers::Workers,
 };
 
 /// Longest wait for a control message before looking at the time.

@@ -11,7 +11,7 @@ pub(crate) use self::{
     recorder::Recorder,
     sampler::{Moment, Sampler},
 };
-use crate::{clock::ns, figures};
+use crate::{figures, measure::clock::ns};
 
 /// Most intervals of a run: as many as a plot can show.
 const INTERVALS_MAX: u64 = 600;

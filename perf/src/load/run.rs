@@ -13,10 +13,10 @@ use kafka::ProducerOptions;
 
 use crate::{
     Clock, Error, Plan, Report,
-    clock::ns,
-    control::ToClients,
-    coordinator::{Coordinator, Watch},
+    load::control::ToClients,
+    load::coordinator::{Coordinator, Watch},
     machine::{self, CpuTicks, ThreadTimes},
+    measure::clock::ns,
     plan::{Load, Produce},
     produce::{Produced, Sender},
     report::Findings,

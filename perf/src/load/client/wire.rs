@@ -6,7 +6,7 @@ use super::{
     Client,
     connection::{Ending, Phase},
 };
-use crate::control::tally;
+use crate::load::control::tally;
 
 /// Sends in one submission: deeper batches cost caches (docs/DESIGN.md).
 const SENDS_PER_BATCH: usize = 128;

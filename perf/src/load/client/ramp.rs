@@ -17,7 +17,7 @@ use super::{
     connection::{Connection, Ending, Phase},
     reader::Reader,
 };
-use crate::{clock::ns, random::Random};
+use crate::{measure::clock::ns, random::Random};
 
 /// Most channels that one subscribe request may name (docs/PROTOCOL.md).
 const CHANNELS_PER_REQUEST: usize = 250;
