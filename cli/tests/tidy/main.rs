@@ -4,8 +4,8 @@
 
 mod exceptions;
 mod limits;
-mod programs;
 mod order;
+mod programs;
 mod sizes;
 mod source;
 mod words;
