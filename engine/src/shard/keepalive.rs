@@ -12,6 +12,9 @@ use ring::{Key, Op, Ring};
 
 use super::{Shard, Timer, connection::Phase, inbound::Stop, lifecycle::CloseReason};
 
+/// Time in which a socket that takes bytes again is flushed, ms: a shard needs a turn or a few.
+const FLUSHED_MS: u64 = 100;
+
 impl<R: Ring> Shard<R> {
     pub(super) fn fire_timers(&mut self) {
         let mut fired = std::mem::take(&mut self.fired);
@@ -129,7 +132,11 @@ impl<R: Ring> Shard<R> {
             return;
         }
         let due_ms = client.took_ms + timeout_ms;
-        if due_ms <= now_ms {
+        if !client.blocked {
+            // The socket takes bytes again, or so it was just said: the flush that is due tells. A shard that had no time finds
+            // out both at once.
+            self.wheel.arm(due_ms.max(now_ms + FLUSHED_MS), key, Timer::Blocked);
+        } else if due_ms <= now_ms {
             self.close(key, CloseCode::POLICY, "blocked for too long", CloseReason::Blocked);
         } else {
             self.wheel.arm(due_ms, key, Timer::Blocked);

@@ -106,6 +106,30 @@ fn a_socket_that_took_something_has_its_time_from_then_on() {
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 1);
 }
 
+/// What a client took while the shard had no time is found out together with its time being over.
+#[test]
+fn a_client_is_not_blamed_for_the_time_its_shard_did_not_get() {
+    let mut world = calm();
+    let at = client(&mut world, |client| {
+        client.subscribe(&["beta.all"]);
+        client.set_window(1_000);
+    });
+    world.clients[at].set_reading(Reading::Paused);
+    produce(&mut world, 400);
+    assert_eq!(world.seats[0].metrics.blocked.get(), 1);
+    world.seats[0].held_until_ns = u64::MAX;
+    world.clients[at].read_up_to(400, &world.kafka.model()).unwrap();
+    world.advance_ms(31_000);
+    world.seats[0].held_until_ns = 0;
+    pass_ms(&mut world, 1_000);
+    assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
+    // It took something then, and has its time from there.
+    pass_ms(&mut world, 28_000);
+    assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
+    pass_ms(&mut world, 3_000);
+    assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 1);
+}
+
 /// The notices of many channels are more than one flush; what is owed beside them comes behind the last.
 #[test]
 fn a_client_that_lags_in_many_channels_gets_every_notice_first() {
