@@ -55,7 +55,7 @@ fn integration_tests_are_few_programs() {
     let files = tree();
     let programs = programs(&files);
     assert!(
-        programs.contains("cli/tests/tidy.rs") && programs.contains("engine/tests/sim/main.rs"),
+        programs.contains("cli/tests/tidy/main.rs") && programs.contains("engine/tests/sim/main.rs"),
         "{programs:?}"
     );
     report(&too_many(&files));

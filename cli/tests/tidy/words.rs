@@ -44,7 +44,7 @@ const OF_INBOXES: &[&str] = &[
     "engine/tests/",
     "engine/benches/",
     "engine/testkit/",
-    "engine/slab-check/",
+    "engine/slab/",
     "perf/src/load/client/",
     "perf/src/load/control.rs",
     "perf/src/load/coordinator.rs",
@@ -213,11 +213,11 @@ fn an_old_word_is_found_in_any_form() {
         ("engine/src/shard/inbox.rs", "const LETTERS_A_TURN: usize = 256;"),
         ("docs/operations.md", "A flag `--own-bytes` and its kin"),
         ("engine/src/shard/connection.rs", "pub(crate) fn own_bytes(&self)"),
-        ("engine/src/slab/writer.rs", "    eighths: Eighths,"),
+        ("engine/slab/src/writer.rs", "    eighths: Eighths,"),
         ("engine/src/shard/plan.rs", "    TornBlock,"),
         ("engine/src/shard/pump.rs", "/// In the first line: marked."),
         ("engine/src/shard/pump.rs", "standing: Vec<u8>,"),
-        ("engine/src/ingest/feed.rs", "fn begin_life(&mut self)"),
+        ("engine/src/ingest/records.rs", "fn begin_life(&mut self)"),
         ("engine/tests/sim/model.rs", "pub(crate) confuses_lives: bool,"),
         ("README.md", "who reads another life of a topic"),
         ("engine/src/catalog.rs", "pub fn cut_before(&self)"),
@@ -246,12 +246,12 @@ fn good_uses_of_the_same_words_are_none() {
     let places = [
         ("docs/PROTOCOL.md", "closed with `no sign of life`"),
         ("engine/src/shard/lifecycle.rs", "/// Why a connection ends."),
-        ("engine/src/slab/mod.rs", "/// A list of its own, below the floor."),
+        ("engine/slab/src/lib.rs", "/// A list of its own, below the floor."),
         ("engine/ring/src/kernel/mod.rs", "outstanding: usize, // lives through the call"),
         ("engine/src/admin/exposition.rs", "type Labelled = u64;"),
         ("proto/src/ws/decoder/mod.rs", "// cut anywhere"),
         ("docs/profiling.md", "The two questions come first"),
-        ("engine/src/ingest/feed.rs", "#[test]\nfn a_new_life_is_a_reset() {"),
+        ("engine/src/ingest/records.rs", "#[test]\nfn a_new_life_is_a_reset() {"),
     ];
     for (path, text) in places {
         assert_eq!(old_words(path, text), [], "{path}: {text}");

@@ -1,7 +1,7 @@
 //! The arithmetic of reclaiming: what may be overwritten, and when to ask for more.
 //!
-//! The log is reclaimed by segments. A segment ends when an eighth of anything the log can run out of is used, so the
-//! neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When segment *n* opens, all
+//! The log is reclaimed by segments. A segment ends when one part in eight of anything the log can run out of is used, so
+//! the neediest decides; at most eight are alive, and so nothing runs out that is not foreseen. When segment *n* opens, all
 //! readers must have given back *n* - 8; that was asked for when *n* - 1 opened, one segment before. So between six and
 //! seven segments of the log can always be read.
 //!

@@ -6,6 +6,7 @@
 //!
 //! Real brokers are the business of `engine/kafka/local`.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "for tests, which fail by panics")]
 #![expect(
     clippy::must_use_candidate,
