@@ -13,7 +13,7 @@ use super::{
 impl<R: Ring> Shard<R> {
     /// Above the limit on partial frames the largest holder is reset.
     pub(super) fn limit_partial_frames(&mut self) {
-        while self.partial_bytes > self.settings.limits.partial_frame_bytes_per_shard
+        while self.partial_bytes > self.context.settings.limits.partial_frame_bytes_per_shard
             && let Some(largest) = self.connections.largest(Connection::partial_bytes)
         {
             self.end(largest, CloseReason::Blocked);
@@ -49,7 +49,7 @@ impl<R: Ring> Shard<R> {
     /// Above the limit of what clients make the shard hold, the largest holders are closed until an eighth of the limit
     /// is free: one look at all connections for so much that comes, not one for each that pays.
     pub(super) fn limit_client_bytes(&mut self) {
-        let limit = self.settings.limits.client_bytes_per_shard;
+        let limit = self.context.settings.limits.client_bytes_per_shard;
         if self.client_bytes <= limit {
             return;
         }

@@ -36,7 +36,7 @@ impl<R: Ring> Shard<R> {
             Ok(Request { id, command: Command::Subscribe(wanted) }) => self.subscribe(key, id, wanted),
             Ok(Request { id, command: Command::Unsubscribe(names) }) => self.unsubscribe(key, id, &names),
             Ok(Request { id, command: Command::Heartbeat }) => {
-                let now = self.now.unix_ms;
+                let now = self.context.now.unix_ms;
                 self.control(key, |out| reply::pong(out, id, now));
                 // A position is put together from all channels held.
                 self.spend(key, self.subscriptions.count(key.index()) / CHANNELS_A_TOKEN);
@@ -53,9 +53,9 @@ impl<R: Ring> Shard<R> {
     }
 
     fn count_failure(&mut self, key: Key) {
-        let now_ms = self.now.mono_ms();
-        let most = self.settings.limits.failed_requests_per_minute;
-        self.metrics.failed_requests.add(1);
+        let now_ms = self.context.now.mono_ms();
+        let most = self.context.settings.limits.failed_requests_per_minute;
+        self.context.metrics.failed_requests.add(1);
         let Some(client) = self.connections.get_mut(key) else { return };
         if now_ms.saturating_sub(client.failed.1) >= MINUTE_MS {
             client.failed = (0, now_ms);
@@ -67,7 +67,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn subscribe(&mut self, key: Key, id: Option<i64>, wanted: Vec<Wanted>) {
-        let limits = &self.settings.limits;
+        let limits = &self.context.settings.limits;
         let share = (limits.empty_channels / 2 / limits.connections.max(1)).max(1);
         let held = self.subscriptions.count(key.index());
         let look_up = |(nth, wanted)| self.look_up(key, &wanted, held + nth < share);
@@ -108,7 +108,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn ask(&mut self, name: &Arc<str>, asked: Asked) {
-        let (shard, modest) = (self.index, asked.modest);
+        let (shard, modest) = (self.context.shard, asked.modest);
         self.names.ask(Arc::clone(name), asked);
         self.write_ingest(ToIngest::Lookup(ChannelLookup { shard, name: Arc::clone(name), modest }));
     }
@@ -214,7 +214,8 @@ impl<R: Ring> Shard<R> {
             if cursor != super::links::NONE {
                 begins = self.positions_at(cursor, &its_topics, None);
             }
-        } else if self.subscriptions.count(connection) < self.settings.limits.channels_per_connection {
+        } else if self.subscriptions.count(connection) < self.context.settings.limits.channels_per_connection
+        {
             self.subscriptions.add(connection, channel);
             let begun = self.links.begun(channel);
             if begun.is_some() {
@@ -272,7 +273,7 @@ impl<R: Ring> Shard<R> {
         if let Some(name) = held.name.take() {
             held.topics = Arc::default();
             self.names.forget(&name);
-            self.write_ingest(ToIngest::Release { shard: self.index, channel });
+            self.write_ingest(ToIngest::Release { shard: self.context.shard, channel });
         }
     }
 }

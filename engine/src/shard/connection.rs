@@ -170,8 +170,6 @@ pub(crate) struct Connection {
     pub(crate) finished: bool,
     /// The peer's FIN came while the close frame had still to leave.
     pub(crate) peer_finished: bool,
-    /// The socket is full; a poll tells when it takes bytes again.
-    pub(crate) blocked: bool,
     /// It has not taken all it was given since `took_ms`, when it last took anything.
     pub(crate) stalled: bool,
     pub(crate) took_ms: u64,
@@ -217,11 +215,6 @@ impl Connection {
     pub(crate) fn held_bytes(&self) -> usize {
         let pending = self.pending.as_ref().map_or(0, |pending| pending.held_bytes);
         self.inbound.held_bytes() + pending + self.output.capacity() - self.partial
-    }
-
-    /// It may be handed bytes.
-    pub(crate) fn takes_bytes(&self) -> bool {
-        self.phase <= Phase::Closing && !self.blocked
     }
 }
 

@@ -15,7 +15,7 @@ impl<R: Ring> Shard<R> {
     pub(super) fn handle(&mut self, completion: Completion) {
         let key = completion.key;
         if self.connections.get_mut(key).is_none() {
-            self.metrics.late_completions.add(1);
+            self.context.metrics.late_completions.add(1);
             if let Event::Received(buffer) = completion.event {
                 self.ring.recycle(buffer);
             }
@@ -35,26 +35,12 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Queues an op; one the ring has no room for goes first in the next turn.
+    /// Queues an op of the connection.
     pub(super) fn push(&mut self, op: Op, key: Key) {
         if let Some(client) = self.connections.get_mut(key) {
             client.ops += 1;
         }
-        // Behind those that wait already: a cancel must not overtake what it cancels.
-        if !self.deferred.is_empty() {
-            self.deferred.push_back((op, key));
-        } else if let Err(op) = self.ring.push(op, key) {
-            self.deferred.push_back((op, key));
-        }
-    }
-
-    pub(super) fn push_deferred(&mut self) {
-        while let Some((op, key)) = self.deferred.pop_front() {
-            if let Err(op) = self.ring.push(op, key) {
-                self.deferred.push_front((op, key));
-                return;
-            }
-        }
+        self.context.ops.push(op, key);
     }
 
     /// The shard's buffers are all back: receives that ended for want of one, or for no reason of the peer's, go on.
@@ -81,7 +67,7 @@ impl<R: Ring> Shard<R> {
         bytes.clear();
         bytes.extend_from_slice(self.ring.bytes(&buffer));
         self.ring.recycle(buffer);
-        self.metrics.received_bytes.add(bytes.len() as u64);
+        self.context.metrics.received_bytes.add(bytes.len() as u64);
         self.hear(key, &mut bytes);
         self.received = bytes;
     }
@@ -120,7 +106,7 @@ impl<R: Ring> Shard<R> {
         client.receiving = false;
         match end {
             ReceiveEnd::NoBuffers => {
-                self.metrics.receive_starved.add(1);
+                self.context.metrics.receive_starved.add(1);
                 self.rearm.push(key);
             }
             // Cancelled: by a stop, which `receive` respects, or by the end.
@@ -139,12 +125,9 @@ impl<R: Ring> Shard<R> {
     fn polled(&mut self, key: Key) {
         let Some(client) = self.connections.get_mut(key) else { return };
         client.polling = false;
-        if client.phase > Phase::Closing || !client.blocked {
-            return;
+        if client.phase <= Phase::Closing {
+            self.context.schedule.unblock(key.index());
         }
-        client.blocked = false;
-        self.blocked -= 1;
-        self.pump.unblock(key.index());
     }
 
     /// Writes the close frame. The last of a connection's control output.

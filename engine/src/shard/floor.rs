@@ -4,12 +4,7 @@
 use proto::native::reply::{self, GapReason};
 use ring::Ring;
 
-use super::{
-    Shard,
-    links::NONE,
-    owed::Missed,
-    pump::{BATCH, QueueState},
-};
+use super::{Shard, links::NONE, owed::Missed, pump::BATCH};
 use crate::catalog::Catalog;
 
 /// Subscriptions made to lag between two batches of sends.
@@ -27,9 +22,9 @@ impl<R: Ring> Shard<R> {
         if self.links.read() < floor {
             self.follow_index(floor);
         }
-        debug_assert_eq!(self.pump.batch_len(), 0, "a batch is flushed by whoever fills it");
-        self.pump.take_ready(BATCH, floor);
-        if self.pump.batch_len() > 0 {
+        debug_assert!(self.pump.batch.is_empty(), "a batch is flushed by whoever fills it");
+        self.context.schedule.take_ready(&mut self.pump.batch, BATCH, floor);
+        if !self.pump.batch.is_empty() {
             return self.flush_batch();
         }
         if self.clear_lists(floor) {
@@ -46,28 +41,25 @@ impl<R: Ring> Shard<R> {
         let segments = self.reader.entry(oldest).segment..=self.reader.entry(newest).segment;
         let mut left = LAGGED_BETWEEN_BATCHES;
         for segment in segments {
-            while let Some(connection) = self.pump.lists.first(segment) {
-                match self.pump.state(connection) {
-                    QueueState::Blocked => {
-                        if left == 0 {
-                            // Nobody stays behind in the batch: the next one counts on an empty one.
-                            self.flush_batch();
-                            return false;
-                        }
-                        left = left.saturating_sub(self.lag(connection, floor, left));
+            while let Some(connection) = self.context.schedule.first_of(segment) {
+                if self.context.schedule.is_blocked(connection) {
+                    if left == 0 {
+                        // Nobody stays behind in the batch: the next one counts on an empty one.
+                        self.flush_batch();
+                        return false;
                     }
-                    QueueState::None | QueueState::Ready | QueueState::Backlog => {
-                        self.pump.lists.remove(connection);
-                        self.pump.take_listed(connection);
-                        if self.pump.batch_len() == BATCH {
-                            self.flush_batch();
-                            return false;
-                        }
+                    left = left.saturating_sub(self.lag(connection, floor, left));
+                } else {
+                    self.context.schedule.take(connection);
+                    self.pump.batch.push(connection);
+                    if self.pump.batch.len() == BATCH {
+                        self.flush_batch();
+                        return false;
                     }
                 }
             }
         }
-        if self.pump.batch_len() > 0 {
+        if !self.pump.batch.is_empty() {
             self.flush_batch();
             return false;
         }
@@ -87,7 +79,7 @@ impl<R: Ring> Shard<R> {
             at = self.subscriptions.next_owing(subscription);
             let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
             self.subscriptions.lag(connection, subscription, missed);
-            self.metrics.lagged.add(1);
+            self.context.metrics.lagged.add(1);
             lagged += 1;
         }
         let untold = self.connections.at(connection).and_then(|client| client.untold);
@@ -147,7 +139,7 @@ impl<R: Ring> Shard<R> {
             }
             self.folds_left = self.folds_left.saturating_sub(self.fold_gaps(connection));
         }
-        let limit = self.settings.limits.control_output_bytes;
+        let limit = self.context.settings.limits.control_output_bytes;
         let mut next_offsets = std::mem::take(&mut self.next_offsets);
         self.reader.positions_at(self.links.read(), &mut next_offsets);
         let catalog = self.catalog.load();
@@ -165,7 +157,7 @@ impl<R: Ring> Shard<R> {
                 };
                 let (from, to) = (catalog.position(source, from), catalog.position(source, to));
                 reply::gap(client.output.end(), name, &from, &to, reason);
-                self.metrics.gaps.add(1);
+                self.context.metrics.gaps.add(1);
             }
         }
         self.next_offsets = next_offsets;

@@ -16,7 +16,6 @@ use super::{
     Shard,
     connection::{Connection, Phase},
     links::NONE,
-    pump::{Pump, QueueState},
     subscriptions::NIL,
 };
 
@@ -80,7 +79,7 @@ impl<R: Ring> Shard<R> {
                     && client.untold.is_none()
                 {
                     client.untold = Some(Untold { sequence: first, next: NIL });
-                    self.pump.untold(connection, begin, segment);
+                    self.context.schedule.mark(connection, begin, segment);
                 }
             }
         }
@@ -88,7 +87,7 @@ impl<R: Ring> Shard<R> {
 
     /// The connection is told of gaps, as far as nothing is owed in front of them and it reads what it is told.
     pub(super) fn tell_gaps(&mut self, connection: u32) {
-        let limit = self.settings.limits.control_output_bytes;
+        let limit = self.context.settings.limits.control_output_bytes;
         let (oldest, catalog) = (self.subscriptions.oldest(connection), self.catalog.load());
         let mut steps = 0;
         while let Some(client) = self.connections.at_mut(connection)
@@ -117,7 +116,7 @@ impl<R: Ring> Shard<R> {
                 steps += 1;
                 if let Some(name) = held.name.as_ref().filter(|_| held.topics.contains(topic)) {
                     reply::gap(client.output.end(), name, &first, &last, reason);
-                    self.metrics.gaps.add(1);
+                    self.context.metrics.gaps.add(1);
                 }
             }
             if stopped {
@@ -173,7 +172,7 @@ impl<R: Ring> Shard<R> {
                 cursor => self.missed_from(cursor, channel),
             };
             self.subscriptions.lag(connection, subscription, missed);
-            self.metrics.lagged.add(1);
+            self.context.metrics.lagged.add(1);
         }
         for Noted { gap, .. } in noted {
             self.subscriptions.miss(subscription, gap.source, gap.from);
@@ -189,16 +188,5 @@ impl<R: Ring> Shard<R> {
     pub(super) fn is_behind(&self, connection: u32) -> bool {
         let untold = |client: &Connection| client.phase == Phase::Open && client.untold.is_some();
         self.subscriptions.lags(connection) || self.connections.at(connection).is_some_and(untold)
-    }
-}
-
-impl Pump {
-    /// The connection is to be told of a gap that was read behind `begin`.
-    fn untold(&mut self, connection: u32, begin: u64, segment: u32) {
-        match self.state(connection) {
-            QueueState::None => self.queue(connection, begin),
-            QueueState::Ready => {}
-            QueueState::Backlog | QueueState::Blocked => self.list(connection, segment),
-        }
     }
 }

@@ -256,12 +256,12 @@ impl<R: Ring> Shard<R> {
     }
 
     fn decoder_limits(&self) -> decoder::Limits {
-        let most = self.settings.limits.client_message_bytes;
+        let most = self.context.settings.limits.client_message_bytes;
         decoder::Limits { frame_bytes_max: most, message_bytes_max: most }
     }
 
     fn event(&mut self, key: Key, event: Heard<'_>, lines: &mut String) -> Result<(), Halt> {
-        let echo = self.settings.service == Service::Echo;
+        let echo = self.context.settings.service == Service::Echo;
         match event {
             Heard::Text(text) if echo => self.echo(key, OpCode::Text, text.as_bytes()),
             Heard::Binary(payload) if echo => self.echo(key, OpCode::Binary, payload),
@@ -297,8 +297,8 @@ impl<R: Ring> Shard<R> {
     /// how many bytes at the end are left.
     fn lines(&mut self, key: Key, text: &str, mut paid: bool) -> Result<(), (Halt, usize)> {
         let limits = request::Limits {
-            channels_per_request: self.settings.limits.channels_per_request,
-            channel_name_bytes: self.settings.limits.channel_name_bytes,
+            channels_per_request: self.context.settings.limits.channels_per_request,
+            channel_name_bytes: self.context.settings.limits.channel_name_bytes,
         };
         let mut rest = text;
         while !rest.is_empty() {
@@ -308,7 +308,7 @@ impl<R: Ring> Shard<R> {
                 self.spend(key, 1);
             }
             for request in request::requests(line, &limits) {
-                self.metrics.requests.add(1);
+                self.context.metrics.requests.add(1);
                 self.request(key, request);
             }
             rest = after;
@@ -318,16 +318,16 @@ impl<R: Ring> Shard<R> {
 
     /// Sends a client its own message back.
     fn echo(&mut self, key: Key, opcode: OpCode, payload: &[u8]) {
-        self.metrics.requests.add(1);
+        self.context.metrics.requests.add(1);
         self.control(key, |out| put_frame(out, opcode, payload));
     }
 
     /// Whether more of what the client sent may be worked off now.
     fn may_go_on(&mut self, key: Key) -> Result<(), Halt> {
-        let limits = &self.settings.limits;
+        let limits = &self.context.settings.limits;
         let (burst, per_second) = (limits.request_burst, limits.requests_per_second);
-        let (now_ms, turn) = (self.now.mono_ms(), self.turn);
-        let rated = self.settings.service != Service::Echo;
+        let (now_ms, turn) = (self.context.now.mono_ms(), self.context.turn);
+        let rated = self.context.settings.service != Service::Echo;
         let unread = self.is_unread(key);
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return Err(Halt::Over);
@@ -354,7 +354,7 @@ impl<R: Ring> Shard<R> {
 
     /// The client has yet to take what it was sent.
     fn is_unread(&self, key: Key) -> bool {
-        let limit = self.settings.limits.control_output_bytes;
+        let limit = self.context.settings.limits.control_output_bytes;
         let over = self.connections.at(key.index()).is_some_and(|client| client.control_bytes() > limit);
         over || self.is_behind(key.index())
     }
@@ -374,7 +374,7 @@ impl<R: Ring> Shard<R> {
 
     /// The client is not read until whoever the reason names goes on.
     fn stop_reading(&mut self, key: Key, stop: Stop) {
-        let limits = &self.settings.limits;
+        let limits = &self.context.settings.limits;
         let (burst, per_second) = (limits.request_burst, limits.requests_per_second);
         let Some(client) = self.connections.get_mut(key) else { return };
         client.inbound.stop = Some(stop);
@@ -383,7 +383,7 @@ impl<R: Ring> Shard<R> {
             Stop::Answer | Stop::Unread => {}
             Stop::Tokens => {
                 let wait_ms = client.requests.wait_ms(burst, per_second);
-                self.wheel.arm(self.now.mono_ms() + wait_ms, key, Timer::Tokens);
+                self.context.timers.arm(self.context.now.mono_ms() + wait_ms, key, Timer::Tokens);
             }
             Stop::Turn => self.backlogs.push_back(key),
         }

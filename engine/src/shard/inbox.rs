@@ -33,7 +33,7 @@ impl<R: Ring> Shard<R> {
             });
         }
         // The asker may have given up.
-        let _ = asked.reply.try_send(ShardFacts { shard: self.index, subscribers });
+        let _ = asked.reply.try_send(ShardFacts { shard: self.context.shard, subscribers });
     }
 
     /// A message for ingest: it goes out at the end of the turn.

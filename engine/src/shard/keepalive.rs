@@ -18,7 +18,7 @@ const FLUSHED_MS: u64 = 100;
 impl<R: Ring> Shard<R> {
     pub(super) fn fire_timers(&mut self) {
         let mut fired = std::mem::take(&mut self.fired);
-        self.wheel.turn(self.now.mono_ms(), &mut fired);
+        self.context.timers.turn(self.context.now.mono_ms(), &mut fired);
         for (key, timer) in fired.drain(..) {
             match timer {
                 Timer::KeepAlive => self.keepalive_turn(key),
@@ -33,9 +33,13 @@ impl<R: Ring> Shard<R> {
 
     /// Arms the connection's next turn: the interval, give or take a tenth.
     pub(super) fn arm_keepalive(&mut self, key: Key) {
-        let interval = self.settings.ping_interval_ms.max(1);
-        let jitter = self.random() % (interval / 5).max(1);
-        self.wheel.arm(self.now.mono_ms() + interval - interval / 10 + jitter, key, Timer::KeepAlive);
+        let interval = self.context.settings.ping_interval_ms.max(1);
+        let jitter = self.context.random() % (interval / 5).max(1);
+        self.context.timers.arm(
+            self.context.now.mono_ms() + interval - interval / 10 + jitter,
+            key,
+            Timer::KeepAlive,
+        );
     }
 
     fn keepalive_turn(&mut self, key: Key) {
@@ -47,15 +51,19 @@ impl<R: Ring> Shard<R> {
         if !self.put_position(key) {
             self.control(key, |out| put_frame(out, OpCode::Ping, &[]));
         }
-        self.wheel.arm(self.now.mono_ms() + self.settings.ping_grace_ms, key, Timer::Grace);
+        self.context.timers.arm(
+            self.context.now.mono_ms() + self.context.settings.ping_grace_ms,
+            key,
+            Timer::Grace,
+        );
     }
 
     /// Writes a position notice, if the connection holds subscriptions and owes nothing: what it says then leaves right
     /// behind everything it speaks of.
     pub(super) fn put_position(&mut self, key: Key) -> bool {
         let connection = key.index();
-        let blocked = self.connections.get_mut(key).is_none_or(|client| client.blocked);
-        if blocked
+        if self.connections.get_mut(key).is_none()
+            || self.context.schedule.is_blocked(connection)
             || self.subscriptions.count(connection) == 0
             || self.subscriptions.owes(connection)
             || self.is_behind(connection)
@@ -123,7 +131,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn blocked_timer(&mut self, key: Key) {
-        let (now_ms, timeout_ms) = (self.now.mono_ms(), self.settings.blocked_timeout_ms());
+        let (now_ms, timeout_ms) = (self.context.now.mono_ms(), self.context.settings.blocked_timeout_ms());
         let Some(client) = self.connections.get_mut(key).filter(|client| client.phase == Phase::Open) else {
             return;
         };
@@ -139,7 +147,7 @@ impl<R: Ring> Shard<R> {
         } else if due_ms <= now_ms {
             self.close(key, CloseCode::POLICY, "blocked for too long", CloseReason::Blocked);
         } else {
-            self.wheel.arm(due_ms, key, Timer::Blocked);
+            self.context.timers.arm(due_ms, key, Timer::Blocked);
         }
     }
 }

@@ -68,13 +68,13 @@ impl<R: Ring> Shard<R> {
             Ok(slot) => slot,
             Err((_, error)) => {
                 // The capacity is checked against the table's size at start; the kernel may refuse all the same.
-                tracing::warn!(shard = self.index, %error, "failed to register connection");
-                self.metrics.closed_by_failure.add(1);
+                tracing::warn!(shard = self.context.shard, %error, "failed to register connection");
+                self.context.metrics.closed_by_failure.add(1);
                 return;
             }
         };
-        let now_ms = self.now.mono_ms();
-        let burst = self.settings.limits.request_burst;
+        let now_ms = self.context.now.mono_ms();
+        let burst = self.context.settings.limits.request_burst;
         let key = self.connections.insert(|key| Connection {
             key,
             slot,
@@ -84,7 +84,6 @@ impl<R: Ring> Shard<R> {
             polling: false,
             finished: false,
             peer_finished: false,
-            blocked: false,
             stalled: false,
             took_ms: 0,
             blocked_timer: false,
@@ -104,10 +103,10 @@ impl<R: Ring> Shard<R> {
         });
         self.assert_unattached(key.index());
         self.receive(key);
-        if self.settings.keepalive == Keepalive::WebSocket {
+        if self.context.settings.keepalive == Keepalive::WebSocket {
             self.arm_keepalive(key);
         }
-        if handover.welcome && self.settings.service == Service::Channels {
+        if handover.welcome && self.context.settings.service == Service::Channels {
             self.welcome(key, handover.id);
         }
         self.greet_with_status(key);
@@ -119,7 +118,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn welcome(&mut self, key: Key, id: u64) {
-        let limits = &self.settings.limits;
+        let limits = &self.context.settings.limits;
         let shown = [
             ("channels", limits.channels_per_connection as u64),
             ("channels_per_request", limits.channels_per_request as u64),
@@ -129,7 +128,7 @@ impl<R: Ring> Shard<R> {
             ("request_burst", u64::from(limits.request_burst)),
             ("requests_per_second", u64::from(limits.requests_per_second)),
         ];
-        let (ping_interval_ms, connection) = (self.settings.ping_interval_ms, format!("{id:x}"));
+        let (ping_interval_ms, connection) = (self.context.settings.ping_interval_ms, format!("{id:x}"));
         self.control(key, |out| {
             let connection = connection.as_str();
             reply::welcome(out, &reply::Welcome { connection, ping_interval_ms, limits: &shown });
@@ -151,7 +150,7 @@ impl<R: Ring> Shard<R> {
         self.leave_channels(key);
         self.count_held(key);
         self.receive(key);
-        self.wheel.arm(self.now.mono_ms() + CLOSE_MS, key, Timer::Close);
+        self.context.timers.arm(self.context.now.mono_ms() + CLOSE_MS, key, Timer::Close);
         self.queue_flush(key.index());
     }
 
@@ -178,7 +177,6 @@ impl<R: Ring> Shard<R> {
         };
         let was_open = client.phase == Phase::Open;
         client.phase = Phase::Ending;
-        self.blocked -= usize::from(std::mem::replace(&mut client.blocked, false));
         self.partial_bytes -= client.partial_bytes();
         client.partial = 0;
         self.block_holders -= usize::from(client.output.block.is_some());
@@ -191,7 +189,7 @@ impl<R: Ring> Shard<R> {
         }
         self.leave_channels(key);
         self.count_held(key);
-        self.pump.forget(key.index());
+        self.context.schedule.forget(key.index());
         let reset = reason == CloseReason::Blocked;
         if reset {
             self.push(Op::ResetOnClose { slot }, key);
@@ -234,7 +232,10 @@ impl<R: Ring> Shard<R> {
         assert_eq!(self.subscriptions.count(connection), 0, "place {connection} holds subscriptions");
         assert!(!self.subscriptions.owes(connection), "place {connection} owes");
         assert!(!self.subscriptions.lags(connection), "place {connection} lags");
-        assert!(self.pump.is_unknown(connection), "place {connection} is in a queue or in a list");
+        assert!(
+            self.context.schedule.is_unknown(connection),
+            "place {connection} is in a queue or in a list"
+        );
     }
 
     /// Ends all that the connection holds or waits for.
@@ -249,7 +250,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn count(&self, reason: CloseReason) {
-        let metrics = &self.metrics;
+        let metrics = &self.context.metrics;
         match reason {
             CloseReason::Client => &metrics.closed_by_client,
             CloseReason::Failure => &metrics.closed_by_failure,
@@ -265,7 +266,7 @@ impl<R: Ring> Shard<R> {
     /// Begins the drain: from now on connections are closed one after the other.
     pub(super) fn begin_drain(&mut self, jitter_ms: u64) {
         let places = u32::try_from(self.connections.places()).unwrap_or(u32::MAX);
-        self.drain = Drain::Yes { since_ms: self.now.mono_ms(), jitter_ms, next: 0, places };
+        self.drain = Drain::Yes { since_ms: self.context.now.mono_ms(), jitter_ms, next: 0, places };
     }
 
     /// Ends at once.
@@ -286,7 +287,7 @@ impl<R: Ring> Shard<R> {
     /// Closes the part of the connections whose time in the drain has come.
     pub(super) fn drain_some(&mut self) {
         let Drain::Yes { since_ms, jitter_ms, next, places } = self.drain else { return };
-        let elapsed_ms = self.now.mono_ms().saturating_sub(since_ms);
+        let elapsed_ms = self.context.now.mono_ms().saturating_sub(since_ms);
         let due = if elapsed_ms >= jitter_ms {
             u64::from(places)
         } else {

@@ -8,7 +8,7 @@ use slab::{Frame, NATIVE, Reader};
 
 use super::{
     Shard,
-    connection::Connection,
+    connection::{Connection, Phase},
     links::NONE,
     pump::{BATCH, Pump},
 };
@@ -51,7 +51,7 @@ pub(super) struct Step {
 impl<R: Ring> Shard<R> {
     /// Decides what the connection is sent.
     pub(super) fn plan(&mut self, connection: u32) {
-        let taker = self.connections.at(connection).filter(|client| client.takes_bytes());
+        let taker = self.connections.at(connection).filter(|client| client.phase <= Phase::Closing);
         let Some(Connection { untold, owes_status, .. }) = taker else { return };
         let (untold, owes_status) = (untold.is_some(), *owes_status);
         if self.subscriptions.lags(connection) {
@@ -134,9 +134,10 @@ impl<R: Ring> Shard<R> {
             };
         }
         let sends = &sends[..planned.len()];
+        self.context.ops.hand_to(&mut self.ring);
         self.ring.send(sends, &mut self.pump.outcomes);
         assert_eq!(self.pump.outcomes.len(), planned.len(), "one outcome a send");
-        self.metrics.sends.add(sends.len() as u64);
+        self.context.metrics.sends.add(sends.len() as u64);
     }
 }
 

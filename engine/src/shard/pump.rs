@@ -4,13 +4,9 @@
 //! A flush has three steps, each over a batch of connections: *plan* what each is sent (its own output first, then
 //! frames in the order of the index), *send* the batch in one enter, *commit* what the sockets took. Nothing else
 //! happens in between, so a plan cannot go stale. Nothing here allocates once its lists have grown. Here are the
-//! queues, the batches and the bookkeeping; `plan.rs` decides what is sent.
+//! batches and the bookkeeping; `plan.rs` decides what is sent, `schedule.rs` has the queues.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use ring::{Op, Outcome, Ring};
 use slab::{Frame, NATIVE};
@@ -20,8 +16,8 @@ use super::{
     connection::Phase,
     floor::LAGGED_BETWEEN_BATCHES,
     links::NONE,
-    lists::Lists,
     plan::{Planned, Step, What},
+    schedule::Schedule,
 };
 
 /// Connections in one enter: deeper batches hurt the caches (tried: a send costs a tenth more in one enter for 4,000).
@@ -29,31 +25,10 @@ pub(super) const BATCH: usize = 100;
 /// Connections flushed in one turn.
 const FLUSHES_A_TURN: usize = 256;
 
-/// In which queue of the pump a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum QueueState {
-    /// In none: nothing to send.
-    #[default]
-    None,
-    /// In the ready queue: marked, not flushed since.
-    Ready,
-    /// In the backlog queue: flushed, and still owes.
-    Backlog,
-    /// In none: its socket is full.
-    Blocked,
-}
-
-/// The pump's queues and the lists of a batch.
+/// The lists of a batch, kept for their memory.
 #[derive(Debug, Default)]
 pub(super) struct Pump {
-    /// Marked connections and the sequence from which on they may owe; in the order of the sequences.
-    ready: VecDeque<(u32, u64)>,
-    /// Connections that a flush has left something to.
-    backlog: VecDeque<u32>,
-    states: Vec<QueueState>,
-    /// Who owes after a flush, by segment.
-    pub(super) lists: Lists,
-    batch: Vec<u32>,
+    pub(super) batch: Vec<u32>,
     pub(super) planned: Vec<Planned>,
     pub(super) steps: Vec<Step>,
     pub(super) arena: Vec<u8>,
@@ -61,112 +36,21 @@ pub(super) struct Pump {
     pub(super) outcomes: Vec<Outcome>,
 }
 
-impl Pump {
-    /// Somebody waits for a flush.
-    pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.backlog.is_empty()
-    }
-
-    pub(super) fn state(&self, connection: u32) -> QueueState {
-        self.states.get(connection as usize).copied().unwrap_or_default()
-    }
-
-    /// Puts the connection into the ready queue, if it is in none. `sequence` never goes back.
-    pub(super) fn queue(&mut self, connection: u32, sequence: u64) {
-        if self.state(connection) == QueueState::None {
-            self.set(connection, QueueState::Ready);
-            self.ready.push_back((connection, sequence));
-        }
-    }
-
-    /// The connection's socket takes bytes again.
-    pub(super) fn unblock(&mut self, connection: u32) {
-        if self.state(connection) == QueueState::Blocked {
-            self.set(connection, QueueState::Backlog);
-            self.backlog.push_back(connection);
-        }
-    }
-
-    /// The connection is gone. What its places in the queues say is skipped when they are reached.
-    pub(super) fn forget(&mut self, connection: u32) {
-        self.lists.remove(connection);
-        if (connection as usize) < self.states.len() {
-            self.set(connection, QueueState::None);
-        }
-    }
-
-    /// A connection that is flushed later owes something in this segment: from now on a floor has to deal with it. One
-    /// that is in a list owed something older before.
-    pub(super) fn list(&mut self, connection: u32, segment: u32) {
-        if !self.lists.has(connection) {
-            self.lists.insert(connection, segment);
-        }
-    }
-
-    /// The connection is in no queue and no list.
-    pub(super) fn is_unknown(&self, connection: u32) -> bool {
-        self.state(connection) == QueueState::None && !self.lists.has(connection)
-    }
-
-    /// Takes up to `most` connections off the ready queue into the batch, as far as they were marked before `sequence`.
-    pub(super) fn take_ready(&mut self, most: usize, sequence: u64) {
-        while self.batch.len() < most
-            && let Some(&(connection, marked)) = self.ready.front()
-            && marked < sequence
-        {
-            self.ready.pop_front();
-            if self.state(connection) == QueueState::Ready {
-                self.set(connection, QueueState::None);
-                self.batch.push(connection);
-            }
-        }
-    }
-
-    /// Takes up to `most` connections off the backlog queue into the batch.
-    fn take_backlog(&mut self, most: usize) {
-        while self.batch.len() < most
-            && let Some(connection) = self.backlog.pop_front()
-        {
-            if self.state(connection) == QueueState::Backlog {
-                self.take_listed(connection);
-            }
-        }
-    }
-
-    /// Takes a connection that owes after a flush into the batch, out of its turn.
-    pub(super) fn take_listed(&mut self, connection: u32) {
-        self.set(connection, QueueState::None);
-        self.batch.push(connection);
-    }
-
-    /// Connections in the batch.
-    pub(super) fn batch_len(&self) -> usize {
-        self.batch.len()
-    }
-
-    fn set(&mut self, connection: u32, state: QueueState) {
-        if connection as usize >= self.states.len() {
-            self.states.resize(connection as usize + 1, QueueState::None);
-        }
-        self.states[connection as usize] = state;
-    }
-}
-
 impl<R: Ring> Shard<R> {
     /// Flushes a turn's worth of connections: the ready queue, and of the backlog at most half a turn's while the ready
     /// queue is not empty. The floor is looked at between batches.
     pub(super) fn flush_turn(&mut self) {
-        let backlog_waiting = self.pump.backlog.len();
-        let ready_left = self.pump.ready.len().min(FLUSHES_A_TURN - backlog_waiting.min(FLUSHES_A_TURN / 2));
+        let (ready_waiting, backlog_waiting) = self.context.schedule.waiting();
+        let ready_left = ready_waiting.min(FLUSHES_A_TURN - backlog_waiting.min(FLUSHES_A_TURN / 2));
         let backlog_left = backlog_waiting.min(FLUSHES_A_TURN - ready_left);
-        self.flush_queue(ready_left, |pump, most| pump.take_ready(most, NONE));
-        self.flush_queue(backlog_left, Pump::take_backlog);
+        self.flush_queue(ready_left, |schedule, batch, most| schedule.take_ready(batch, most, NONE));
+        self.flush_queue(backlog_left, Schedule::take_backlog);
     }
 
     /// Flushes so many connections of the queue that `take` fills a batch from.
-    fn flush_queue(&mut self, mut left: usize, take: impl Fn(&mut Pump, usize)) {
+    fn flush_queue(&mut self, mut left: usize, take: impl Fn(&mut Schedule, &mut Vec<u32>, usize)) {
         while left > 0 {
-            take(&mut self.pump, left.min(BATCH));
+            take(&mut self.context.schedule, &mut self.pump.batch, left.min(BATCH));
             if self.pump.batch.is_empty() {
                 return;
             }
@@ -209,19 +93,19 @@ impl<R: Ring> Shard<R> {
         let sent = match outcome {
             Outcome::Sent(sent) => sent,
             Outcome::Blocked => {
-                self.metrics.full_sends.add(1);
+                self.context.metrics.full_sends.add(1);
                 return self.block(connection, false);
             }
             Outcome::Failed(_) => return self.fail(connection),
         };
-        self.metrics.sent_bytes.add(sent as u64);
+        self.context.metrics.sent_bytes.add(sent as u64);
         let given = self.book(plan, sent);
         if let Some(client) = self.connections.at_mut(connection) {
             client.sent = client.sent.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
             client.stalled &= sent < given;
         }
         if sent < given {
-            self.metrics.short_sends.add(1);
+            self.context.metrics.short_sends.add(1);
             self.block(connection, true);
         }
     }
@@ -258,7 +142,7 @@ impl<R: Ring> Shard<R> {
             }
             let next = self.links.next(step.sequence).unwrap_or(NONE);
             self.subscriptions.advance(step.subscription, next);
-            self.metrics.deliveries.add(1);
+            self.context.metrics.deliveries.add(1);
             if sent < step.end {
                 self.keep_partial(plan, step.sequence, sent - begin);
                 break;
@@ -292,26 +176,26 @@ impl<R: Ring> Shard<R> {
     /// One sample a send: from ingest to the socket.
     fn sample_delay(&self, plan: &Planned) {
         if let Some(step) = self.pump.steps[plan.steps.clone()].first() {
-            let since = self.now.mono_ns.saturating_sub(self.reader.entry(step.sequence).ingest_ns);
-            self.metrics.delay_ns.add(since);
-            self.metrics.delay_samples.add(1);
+            let since = self.context.now.mono_ns.saturating_sub(self.reader.entry(step.sequence).ingest_ns);
+            self.context.metrics.delay_ns.add(since);
+            self.context.metrics.delay_samples.add(1);
         }
     }
 
     /// The socket is full: a poll is armed, which refers to no message memory, and a timer looks whether it moves.
     fn block(&mut self, connection: u32, took_some: bool) {
-        let now_ms = self.now.mono_ms();
+        let now_ms = self.context.now.mono_ms();
         let Some(client) = self.connections.at_mut(connection) else { return };
         let (key, slot) = (client.key, client.slot);
         if took_some || !client.stalled {
             client.took_ms = now_ms;
         }
         client.stalled = true;
-        self.blocked += usize::from(!std::mem::replace(&mut client.blocked, true));
+        self.context.schedule.block(connection);
         let arm_timer = !std::mem::replace(&mut client.blocked_timer, true);
         let arm_poll = !std::mem::replace(&mut client.polling, true);
         if arm_timer {
-            self.wheel.arm(now_ms + self.settings.blocked_timeout_ms(), key, Timer::Blocked);
+            self.context.timers.arm(now_ms + self.context.settings.blocked_timeout_ms(), key, Timer::Blocked);
         }
         if arm_poll {
             self.push(Op::PollWritable { slot }, key);
@@ -322,27 +206,17 @@ impl<R: Ring> Shard<R> {
     pub(super) fn requeue(&mut self, connection: u32) {
         let Some(client) = self.connections.at(connection).filter(|client| client.phase <= Phase::Closing)
         else {
-            return self.pump.lists.remove(connection);
+            return self.context.schedule.list(connection, None);
         };
         let untold = client.untold.map_or(NONE, |untold| untold.sequence);
         let oldest = self.subscriptions.settle(connection).min(untold);
         self.list_at(connection, oldest);
         let Some(client) = self.connections.at(connection) else { return };
-        let state = if client.blocked {
-            QueueState::Blocked
-        } else if oldest != NONE
+        let more = oldest != NONE
             || !client.output.is_empty()
             || client.owes_status
-            || self.subscriptions.lags(connection)
-        {
-            QueueState::Backlog
-        } else {
-            QueueState::None
-        };
-        self.pump.set(connection, state);
-        if state == QueueState::Backlog {
-            self.pump.backlog.push_back(connection);
-        }
+            || self.subscriptions.lags(connection);
+        self.context.schedule.settle(connection, more);
         if client.output.is_empty() {
             self.output_left(connection);
         }
@@ -350,10 +224,7 @@ impl<R: Ring> Shard<R> {
 
     /// Puts the connection into the list of the segment in which the oldest that it owes lies; [`NONE`]: into none.
     pub(super) fn list_at(&mut self, connection: u32, oldest: u64) {
-        if oldest == NONE {
-            self.pump.lists.remove(connection);
-        } else {
-            self.pump.lists.insert(connection, self.reader.entry(oldest).segment);
-        }
+        let segment = (oldest != NONE).then(|| self.reader.entry(oldest).segment);
+        self.context.schedule.list(connection, segment);
     }
 }

@@ -42,8 +42,8 @@ pub fn run<R: Ring>(setup: Setup<R::Descriptor>, ring: R) -> Result<Report, Ente
             Idle::Sleep(wait) => wait,
             Idle::Ended => return Ok(shard.report()),
         };
-        if cpu.is_due(shard.now.mono_ns, wait != Wait::No) {
-            shard.metrics.cpu_ns.set(ring::thread_cpu_ns());
+        if cpu.is_due(shard.context.now.mono_ns, wait != Wait::No) {
+            shard.context.metrics.cpu_ns.set(ring::thread_cpu_ns());
         }
     }
 }

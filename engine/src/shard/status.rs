@@ -95,7 +95,7 @@ impl<R: Ring> Shard<R> {
 
     /// Tells the connection what it was told otherwise, as far as it reads what it is told.
     pub(super) fn tell_status(&mut self, connection: u32) {
-        let limit = self.settings.limits.control_output_bytes;
+        let limit = self.context.settings.limits.control_output_bytes;
         let held: Vec<_> = self.subscriptions.held_from(connection, NIL).collect();
         let now = |channel: u32| self.stale.of(&self.subscriptions.channel(channel).topics);
         let differs = |&(subscription, channel): &(u32, u32)| {

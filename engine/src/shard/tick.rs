@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ring::{EnterError, Ring, Wait};
 
-use super::{Shard, links::NONE, pump::QueueState};
+use super::Shard;
 use crate::clock::Now;
 
 /// Index entries followed in one turn at most: about half a millisecond.
@@ -27,16 +27,16 @@ impl<R: Ring> Shard<R> {
     /// # Errors
     /// The ring is of no more use.
     pub fn tick(&mut self, now: impl FnOnce() -> Now, wait: Wait) -> Result<(), EnterError> {
-        self.push_deferred();
+        self.context.ops.hand_to(&mut self.ring);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.enter(wait, &mut completions)?;
         if wait != Wait::No {
             self.waker.awake();
-            self.metrics.sleeps.add(1);
+            self.context.metrics.sleeps.add(1);
         }
-        self.now = now();
-        self.metrics.ticks.add(1);
-        self.turn += 1;
+        self.context.now = now();
+        self.context.metrics.ticks.add(1);
+        self.context.turn += 1;
 
         for completion in completions.drain(..) {
             self.handle(completion);
@@ -53,6 +53,7 @@ impl<R: Ring> Shard<R> {
         self.relieve_blocks();
         self.limit_client_bytes();
         self.send_outgoing();
+        self.context.ops.hand_to(&mut self.ring);
         self.show();
         Ok(())
     }
@@ -71,7 +72,7 @@ impl<R: Ring> Shard<R> {
             self.waker.awake();
             return Idle::No;
         }
-        let mut wait_ms = self.wheel.next_ms(self.now.mono_ms());
+        let mut wait_ms = self.context.timers.next_ms(self.context.now.mono_ms());
         if !self.outgoing.is_empty() || self.is_draining() {
             wait_ms = Some(wait_ms.unwrap_or(10).min(10));
         }
@@ -86,8 +87,8 @@ impl<R: Ring> Shard<R> {
             || self.reader.asked_floor() != self.reader.floor()
             || self.can_relieve()
             || !self.inbox.is_empty()
-            || self.pump.has_work()
-            || !self.deferred.is_empty()
+            || self.context.schedule.has_work()
+            || !self.context.ops.is_empty()
             || !self.backlogs.is_empty()
     }
 
@@ -132,40 +133,28 @@ impl<R: Ring> Shard<R> {
         self.mark_gaps(begin);
         for (channel, sequence) in touched.drain(..) {
             let segment = self.reader.entry(sequence).segment;
-            let pump = &mut self.pump;
+            let schedule = &mut self.context.schedule;
             self.subscriptions
-                .mark(channel, sequence, |connection| pump.marked(connection, sequence, segment));
+                .mark(channel, sequence, |connection| schedule.mark(connection, sequence, segment));
         }
         self.touched = touched;
     }
 
     /// Queues the connection for a flush of its own output.
     pub(super) fn queue_flush(&mut self, connection: u32) {
-        self.pump.queue(connection, self.links.read());
+        self.context.schedule.queue(connection, self.links.read());
     }
 
     /// The gauges of a turn.
     fn show(&self) {
-        let metrics = &self.metrics;
+        let metrics = &self.context.metrics;
         metrics.connections.set(self.connections.len() as u64);
         metrics.subscriptions.set(self.subscriptions.len() as u64);
         metrics.channels.set(self.subscriptions.channels_in_use() as u64);
         metrics.lag_entries.set(self.reader.tail() - self.links.read());
-        metrics.blocked.set(self.blocked as u64);
+        metrics.blocked.set(self.context.schedule.blocked() as u64);
         metrics.torn_bytes.set(self.partial_bytes as u64);
         metrics.client_bytes.set(self.client_bytes as u64);
         metrics.descriptors.set(self.ring.held().descriptors as u64);
-    }
-}
-
-impl super::pump::Pump {
-    /// The connection owes from `sequence` on, and owed nothing before.
-    fn marked(&mut self, connection: u32, sequence: u64, segment: u32) {
-        debug_assert_ne!(sequence, NONE);
-        match self.state(connection) {
-            QueueState::None => self.queue(connection, sequence),
-            QueueState::Ready => {}
-            QueueState::Backlog | QueueState::Blocked => self.list(connection, segment),
-        }
     }
 }
