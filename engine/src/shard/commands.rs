@@ -17,6 +17,7 @@ use super::{
     inbound::Stop,
     lifecycle::CloseReason,
     names::{Asked, Name},
+    subscriptions::Owed,
 };
 use crate::inbox::{Answer, ChannelLookup, Refused, ToIngest};
 
@@ -91,8 +92,8 @@ impl<R: Ring> Shard<R> {
             Some(Name::Held(channel)) => {
                 let channel = *channel;
                 let held = self.subscriptions.channel_mut(channel);
-                held.reserved += 1;
-                let name = held.name.clone().unwrap_or_else(|| Arc::from(wanted.channel.as_str()));
+                held.reserve();
+                let name = held.name().cloned().unwrap_or_else(|| Arc::from(wanted.channel.as_str()));
                 Item { name, state: ItemState::Known(channel) }
             }
             Some(Name::Asked(asked)) => {
@@ -127,10 +128,9 @@ impl<R: Ring> Shard<R> {
         let state = match answer.outcome {
             Ok(grant) => {
                 let channel = self.subscriptions.channel_mut(grant.channel);
-                channel.name = Some(Arc::clone(&answer.name));
-                channel.topics = grant.topics;
+                channel.hold(Arc::clone(&answer.name), grant.topics);
                 // Held while the waiting requests are gone through.
-                channel.reserved += 1;
+                channel.reserve();
                 self.names.hold(Arc::clone(&answer.name), grant.channel);
                 ItemState::Known(grant.channel)
             }
@@ -155,7 +155,7 @@ impl<R: Ring> Shard<R> {
         item.state = state;
         pending.asked -= 1;
         if let ItemState::Known(channel) = state {
-            self.subscriptions.channel_mut(channel).reserved += 1;
+            self.subscriptions.channel_mut(channel).reserve();
         }
         if pending.is_complete() {
             self.complete(key);
@@ -193,7 +193,7 @@ impl<R: Ring> Shard<R> {
             }
         }
         let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
-        let pos = self.positions_at(self.links.read(), &topics, None);
+        let pos = self.positions.vectors(&self.reader, self.subscriptions.read(), &topics, None);
         let subscribed: Vec<&str> =
             outcomes.iter().filter(|(_, o)| o.is_ok()).map(|(name, _)| &**name).collect();
         let results: Vec<_> = outcomes.iter().map(|(name, outcome)| (&**name, result(outcome))).collect();
@@ -207,19 +207,18 @@ impl<R: Ring> Shard<R> {
     /// Subscribes to one channel. For one that is held already and still owes, gives where it stands; where else it does
     /// not begin at the reading place of all, where it begins.
     fn add(&mut self, connection: u32, channel: u32, topics: &mut Vec<Arc<str>>) -> Begins {
-        let its_topics = Arc::clone(&self.subscriptions.channel(channel).topics);
+        let its_topics = Arc::clone(self.subscriptions.channel(channel).topics());
         let mut begins = Vec::new();
         if let Some(held) = self.subscriptions.find(connection, channel) {
-            let cursor = self.subscriptions.cursor(held);
-            if cursor != super::links::NONE {
-                begins = self.positions_at(cursor, &its_topics, None);
+            if let Owed::From(cursor) = self.subscriptions.owed(held) {
+                begins = self.positions.vectors(&self.reader, cursor, &its_topics, None);
             }
         } else if self.subscriptions.count(connection) < self.context.settings.limits.channels_per_connection
         {
             self.subscriptions.add(connection, channel);
-            let begun = self.links.begun(channel);
+            let begun = self.subscriptions.chains().begun(channel);
             if begun.is_some() {
-                begins = self.positions_at(self.links.read(), &its_topics, begun);
+                begins = self.positions.vectors(&self.reader, self.subscriptions.read(), &its_topics, begun);
             }
         } else {
             return Err(ErrorCode::TooManyChannels);
@@ -260,18 +259,13 @@ impl<R: Ring> Shard<R> {
     }
 
     fn unreserve(&mut self, channel: u32) {
-        self.subscriptions.channel_mut(channel).reserved -= 1;
+        self.subscriptions.channel_mut(channel).unreserve();
         self.give_back_if_unused(channel);
     }
 
     /// Gives the number back to ingest when the last subscriber is gone.
     pub(super) fn give_back_if_unused(&mut self, channel: u32) {
-        let held = self.subscriptions.channel_mut(channel);
-        if !held.is_unused() {
-            return;
-        }
-        if let Some(name) = held.name.take() {
-            held.topics = Arc::default();
+        if let Some(name) = self.subscriptions.channel_mut(channel).take_unused_name() {
             self.names.forget(&name);
             self.write_ingest(ToIngest::Release { shard: self.context.shard, channel });
         }

@@ -1,12 +1,10 @@
 //! The floor: the writer is about to reuse the oldest segment of the slab. Before a shard acknowledges that, nobody it
 //! serves may be owed anything below: who can still take bytes is flushed, who cannot lags.
 
-use proto::native::reply::{self, GapReason};
+use proto::native::reply;
 use ring::Ring;
 
-use super::{Shard, links::NONE, owed::Missed, pump::BATCH};
-use crate::catalog::Catalog;
-
+use super::{Shard, pump::BATCH};
 /// Subscriptions made to lag between two batches of sends.
 pub(super) const LAGGED_BETWEEN_BATCHES: usize = 1_024;
 
@@ -19,7 +17,7 @@ impl<R: Ring> Shard<R> {
             return;
         }
         // The shard's own reading place is a cursor like any other.
-        if self.links.read() < floor {
+        if self.subscriptions.read() < floor {
             self.follow_index(floor);
         }
         debug_assert!(self.pump.batch.is_empty(), "a batch is flushed by whoever fills it");
@@ -29,8 +27,7 @@ impl<R: Ring> Shard<R> {
         }
         if self.clear_lists(floor) {
             self.reader.acknowledge(floor);
-            let passed = self.gaps.partition_point(|noted| noted.sequence < floor);
-            self.gaps.drain(..passed);
+            self.gaps.forget_below(floor);
         }
     }
 
@@ -70,66 +67,34 @@ impl<R: Ring> Shard<R> {
     /// many now; how many it were. What it owes is in order, so only those are looked at: a million subscriptions are out of
     /// every cache.
     fn lag(&mut self, connection: u32, floor: u64, most: usize) -> usize {
-        let (mut at, mut lagged, mut oldest) = (self.subscriptions.first_owing(connection), 0, NONE);
-        while let Some((subscription, cursor)) = at {
-            if cursor >= floor || lagged == most {
-                oldest = cursor;
-                break;
-            }
-            at = self.subscriptions.next_owing(subscription);
-            let missed = self.missed_from(cursor, self.subscriptions.channel_of(subscription));
+        let mut lagged = 0;
+        while lagged < most
+            && let Some((cursor, subscription)) = self.subscriptions.oldest(connection)
+            && cursor < floor
+        {
+            let (chains, channel) =
+                (self.subscriptions.chains(), self.subscriptions.channel_of(subscription));
+            let missed = self.positions.missed_from(&self.reader, chains, cursor, channel);
             self.subscriptions.lag(connection, subscription, missed);
             self.context.metrics.lagged.add(1);
             lagged += 1;
         }
         let untold = self.connections.at(connection).and_then(|client| client.untold);
-        let untold = untold.map_or(NONE, |untold| untold.sequence);
-        if lagged < most && untold != NONE && (lagged > 0 || untold < floor) {
+        let untold = untold.map(|untold| untold.sequence);
+        if lagged < most && untold.is_some_and(|untold| lagged > 0 || untold < floor) {
             lagged += self.fold_gaps(connection);
             self.requeue(connection);
         } else {
-            self.list_at(connection, oldest.min(untold));
+            let oldest = self.subscriptions.oldest(connection).map(|(cursor, _)| cursor);
+            self.list_at(connection, oldest.into_iter().chain(untold).min());
         }
         lagged
-    }
-
-    /// First offset owed by source, for a subscription to `channel` owed from `cursor` on, which is an entry of its own.
-    pub(super) fn missed_from(&mut self, cursor: u64, channel: u32) -> Missed {
-        let mut sources = self.links.sources(channel, self.reader.floor());
-        let only = sources.next().filter(|_| sources.next().is_none());
-        drop(sources);
-        if let Some(source) = only {
-            return Missed::from_iter([(source, self.reader.entry(cursor).offset)]);
-        }
-        self.missed_at(cursor, channel)
-    }
-
-    /// Next offset by source at any sequence, for a subscription to `channel`.
-    pub(super) fn missed_at(&mut self, sequence: u64, channel: u32) -> Missed {
-        let sources: Vec<u32> = self.links.sources(channel, self.reader.floor()).collect();
-        let mut next_offsets = std::mem::take(&mut self.next_offsets);
-        self.reader.positions_at(sequence, &mut next_offsets);
-        let catalog = self.catalog.load();
-        // Of a log that was truncated before, the connection has been told.
-        let goes_on = |source: &u32| catalog.truncation_before(*source, &next_offsets).is_none();
-        let missed = sources.into_iter().filter(goes_on).map(|source| {
-            // One that took another's place later begins where that one was truncated, any other where its records do.
-            let replaced = catalog.sources[source as usize].replaces;
-            let begin = replaced
-                .and_then(|earlier| catalog.sources[earlier as usize].truncation)
-                .map_or(0, |truncation| truncation.at);
-            let next = next_offsets.get(source as usize).copied().filter(|&next| next >= 0);
-            (source, next.unwrap_or(begin))
-        });
-        let missed = missed.collect();
-        self.next_offsets = next_offsets;
-        missed
     }
 
     /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live. One subscription after
     /// the other while its control output is below the limit; the rest go on lagging, up to the next flush.
     pub(super) fn go_live(&mut self, connection: u32) {
-        if self.is_within_truncation() {
+        if self.gaps.is_within_truncation(self.subscriptions.read()) {
             return;
         }
         // What it is not told of yet makes all that it holds lag: of many connections in a batch, not at once.
@@ -140,50 +105,22 @@ impl<R: Ring> Shard<R> {
             self.folds_left = self.folds_left.saturating_sub(self.fold_gaps(connection));
         }
         let limit = self.context.settings.limits.control_output_bytes;
-        let mut next_offsets = std::mem::take(&mut self.next_offsets);
-        self.reader.positions_at(self.links.read(), &mut next_offsets);
-        let catalog = self.catalog.load();
+        let present = self.positions.present(&self.reader, self.subscriptions.read());
         while let Some(client) = self.connections.at_mut(connection)
             && client.control_bytes() <= limit
             && let Some((channel, mut missed)) = self.subscriptions.recover(connection)
         {
             missed.sort();
-            let Some(name) = &self.subscriptions.channel(channel).name else { continue };
-            let begun = self.links.begun(channel);
+            let Some(name) = self.subscriptions.channel(channel).name() else { continue };
+            let begun = self.subscriptions.chains().begun(channel);
             for (source, from) in missed.iter() {
-                let Some((from, to, reason)) = lagged_gap(&catalog, source, from, &next_offsets, begun)
-                else {
-                    continue;
-                };
-                let (from, to) = (catalog.position(source, from), catalog.position(source, to));
+                let Some((from, to, reason)) = present.gap(source, from, begun) else { continue };
                 reply::gap(client.output.end(), name, &from, &to, reason);
                 self.context.metrics.gaps.add(1);
             }
         }
-        self.next_offsets = next_offsets;
         if let Some(client) = self.connections.at(connection) {
             self.count_held(client.key);
         }
     }
-}
-
-/// The gap of who lagged from `from` on up to these next offsets; none: nothing is missing.
-fn lagged_gap(
-    catalog: &Catalog,
-    source: u32,
-    from: i64,
-    next_offsets: &[i64],
-    begun: Option<(u32, i64)>,
-) -> Option<(i64, i64, GapReason)> {
-    // What was delivered of a log behind where it was truncated is void.
-    if let Some(truncation) = catalog.truncation_before(source, next_offsets) {
-        return Some((from.min(truncation.at), truncation.to, GapReason::Reset));
-    }
-    // Of an incarnation that is over, what was delivered is void as well.
-    let reason = if catalog.is_retired(source) { GapReason::Reset } else { GapReason::Slow };
-    let mut to = next_offsets.get(source as usize).copied().unwrap_or(-1) - 1;
-    if let Some((_, offset)) = begun.filter(|&(begun, _)| begun == source) {
-        to = to.max(offset);
-    }
-    (to >= from).then_some((from, to, reason))
 }

@@ -71,37 +71,16 @@ impl<R: Ring> Shard<R> {
             return false;
         }
         let mut names = Vec::new();
-        for channel in self.subscriptions.held(connection) {
-            for topic in self.subscriptions.channel(channel).topics.iter() {
+        for (_, channel) in self.subscriptions.held(connection) {
+            for topic in self.subscriptions.channel(channel).topics().iter() {
                 if !names.contains(topic) {
                     names.push(std::sync::Arc::clone(topic));
                 }
             }
         }
-        let positions = self.positions_at(self.links.read(), &names, None);
+        let positions = self.positions.vectors(&self.reader, self.subscriptions.read(), &names, None);
         self.control(key, |out| reply::position(out, &positions));
         true
-    }
-
-    /// The topic-wide positions of these topics before `sequence`. Source and offset in `past` are past as well.
-    pub(super) fn positions_at(
-        &mut self,
-        sequence: u64,
-        topics: &[std::sync::Arc<str>],
-        past: Option<(u32, i64)>,
-    ) -> Vec<String> {
-        let mut next_offsets = std::mem::take(&mut self.next_offsets);
-        self.reader.positions_at(sequence, &mut next_offsets);
-        if let Some((source, offset)) = past
-            && let Some(next) = next_offsets.get_mut(source as usize)
-        {
-            *next = (*next).max(offset + 1);
-        }
-        let catalog = self.catalog.load();
-        let known = topics.iter().filter_map(|name| catalog.topic(name));
-        let positions = known.map(|(topic, _)| catalog.vector(topic, &next_offsets).to_string()).collect();
-        self.next_offsets = next_offsets;
-        positions
     }
 
     /// The grace after a turn is over: who said nothing is asked for what it has not acknowledged.

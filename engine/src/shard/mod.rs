@@ -21,9 +21,7 @@ mod inbound;
 mod inbox;
 mod keepalive;
 mod lifecycle;
-mod links;
 mod names;
-mod owed;
 mod plan;
 mod pump;
 mod run;
@@ -45,8 +43,14 @@ use slab::Reader;
 use sync::Waker;
 
 use self::{
-    context::Context, gaps::Gaps, lifecycle::Drain, links::Links, names::Names, pump::Pump, status::Stale,
-    subscriptions::Subscriptions, table::Table, timers::Timer,
+    context::Context,
+    lifecycle::Drain,
+    names::Names,
+    pump::Pump,
+    status::Stale,
+    subscriptions::{Gaps, Positions, Subscriptions},
+    table::Table,
+    timers::Timer,
 };
 pub use self::{
     run::{Report, run},
@@ -54,7 +58,6 @@ pub use self::{
     tick::Idle,
 };
 use crate::{
-    catalog::SharedCatalog,
     clock::Now,
     inbox::{ToIngest, ToShard},
 };
@@ -68,11 +71,10 @@ pub struct Shard<R: Ring> {
     waker: Arc<Waker>,
     load: Arc<AtomicUsize>,
     ingest: IngestLink,
-    catalog: SharedCatalog,
+    positions: Positions,
 
     connections: Table,
     subscriptions: Subscriptions,
-    links: Links,
     /// Gaps of whole topics that may still be untold to somebody.
     gaps: Gaps,
     names: Names,
@@ -98,8 +100,6 @@ pub struct Shard<R: Ring> {
     completions: Vec<Completion>,
     fired: Vec<(Key, Timer)>,
     received: Vec<u8>,
-    touched: Vec<(u32, u64)>,
-    next_offsets: Vec<i64>,
 }
 
 impl<R: Ring> Shard<R> {
@@ -114,12 +114,11 @@ impl<R: Ring> Shard<R> {
             waker: setup.waker,
             load: setup.load,
             ingest: setup.ingest,
-            catalog: setup.catalog,
+            positions: Positions::new(setup.catalog),
             connections: Table::default(),
-            subscriptions: Subscriptions::default(),
-            links: Links::new(setup.settings.index_entries, read),
+            subscriptions: Subscriptions::new(setup.settings.index_entries, read),
             reader: setup.reader,
-            gaps: Gaps::new(),
+            gaps: Gaps::default(),
             names: Names::default(),
             pump: Pump::default(),
             context: Context::new(setup.index, setup.settings, setup.metrics, setup.seed, now),
@@ -135,8 +134,6 @@ impl<R: Ring> Shard<R> {
             completions: Vec::new(),
             fired: Vec::new(),
             received: Vec::new(),
-            touched: Vec::new(),
-            next_offsets: Vec::new(),
         }
     }
 }

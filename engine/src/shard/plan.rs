@@ -9,7 +9,6 @@ use slab::{Frame, NATIVE, Reader};
 use super::{
     Shard,
     connection::{Connection, Phase},
-    links::NONE,
     pump::{BATCH, Pump},
 };
 
@@ -63,7 +62,7 @@ impl<R: Ring> Shard<R> {
             self.tell_status(connection);
         }
         let Some(client) = self.connections.at(connection) else { return };
-        let (slot, stop) = (client.slot, client.untold.map_or(NONE, |untold| untold.sequence));
+        let (slot, stop) = (client.slot, client.untold.map_or(u64::MAX, |untold| untold.sequence));
         let steps = self.pump.steps.len();
         if client.output.block.is_some() {
             let what = What::PartialBlock;
@@ -99,7 +98,7 @@ impl<R: Ring> Shard<R> {
             }
             gather.add(sequence, frame);
             all_steps.push(Step { subscription, sequence, end: gather.total });
-            if let Some(next) = self.links.next(sequence) {
+            if let Some(next) = self.subscriptions.chains().next(sequence) {
                 heap.push(Reverse((next, subscription)));
             }
         }

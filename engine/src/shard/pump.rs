@@ -15,7 +15,6 @@ use super::{
     Shard, Timer,
     connection::Phase,
     floor::LAGGED_BETWEEN_BATCHES,
-    links::NONE,
     plan::{Planned, Step, What},
     schedule::Schedule,
 };
@@ -43,7 +42,7 @@ impl<R: Ring> Shard<R> {
         let (ready_waiting, backlog_waiting) = self.context.schedule.waiting();
         let ready_left = ready_waiting.min(FLUSHES_A_TURN - backlog_waiting.min(FLUSHES_A_TURN / 2));
         let backlog_left = backlog_waiting.min(FLUSHES_A_TURN - ready_left);
-        self.flush_queue(ready_left, |schedule, batch, most| schedule.take_ready(batch, most, NONE));
+        self.flush_queue(ready_left, |schedule, batch, most| schedule.take_ready(batch, most, u64::MAX));
         self.flush_queue(backlog_left, Schedule::take_backlog);
     }
 
@@ -140,8 +139,7 @@ impl<R: Ring> Shard<R> {
             if sent <= begin {
                 break;
             }
-            let next = self.links.next(step.sequence).unwrap_or(NONE);
-            self.subscriptions.advance(step.subscription, next);
+            self.subscriptions.delivered(step.subscription, step.sequence);
             self.context.metrics.deliveries.add(1);
             if sent < step.end {
                 self.keep_partial(plan, step.sequence, sent - begin);
@@ -208,11 +206,11 @@ impl<R: Ring> Shard<R> {
         else {
             return self.context.schedule.list(connection, None);
         };
-        let untold = client.untold.map_or(NONE, |untold| untold.sequence);
-        let oldest = self.subscriptions.settle(connection).min(untold);
+        let untold = client.untold.map(|untold| untold.sequence);
+        let oldest = self.subscriptions.settle(connection).into_iter().chain(untold).min();
         self.list_at(connection, oldest);
         let Some(client) = self.connections.at(connection) else { return };
-        let more = oldest != NONE
+        let more = oldest.is_some()
             || !client.output.is_empty()
             || client.owes_status
             || self.subscriptions.lags(connection);
@@ -222,9 +220,9 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Puts the connection into the list of the segment in which the oldest that it owes lies; [`NONE`]: into none.
-    pub(super) fn list_at(&mut self, connection: u32, oldest: u64) {
-        let segment = (oldest != NONE).then(|| self.reader.entry(oldest).segment);
+    /// Puts the connection into the list of the segment in which the oldest that it owes lies; none: into none.
+    pub(super) fn list_at(&mut self, connection: u32, oldest: Option<u64>) {
+        let segment = oldest.map(|oldest| self.reader.entry(oldest).segment);
         self.context.schedule.list(connection, segment);
     }
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use proto::native::reply::{self, State};
 use ring::{Key, Ring};
 
-use super::{Shard, connection::Phase, subscriptions::NIL};
+use super::{Shard, connection::Phase};
 use crate::inbox::{DataState, Status};
 
 /// Names in one message.
@@ -54,12 +54,7 @@ impl<R: Ring> Shard<R> {
         match &status.topic {
             None => concerned.extend(self.connections.iter().map(|client| client.key.index())),
             Some(topic) => {
-                for channel in 0..self.subscriptions.channel_count() {
-                    if self.subscriptions.channel(channel).topics.contains(topic) {
-                        let member = |place| self.subscriptions.member(channel, place);
-                        concerned.extend((0..).map_while(member).map(|(connection, _)| connection));
-                    }
-                }
+                concerned.extend(self.subscriptions.holders(std::slice::from_ref(topic)));
             }
         }
         for connection in concerned {
@@ -86,7 +81,7 @@ impl<R: Ring> Shard<R> {
 
     /// Whether the channel is stale now. It is told by whoever asks.
     pub(super) fn ack_stale(&mut self, connection: u32, channel: u32) -> bool {
-        let stale = self.stale.of(&self.subscriptions.channel(channel).topics).is_some();
+        let stale = self.stale.of(self.subscriptions.channel(channel).topics()).is_some();
         if let Some(subscription) = self.subscriptions.find(connection, channel) {
             self.subscriptions.told_stale(subscription, stale);
         }
@@ -96,8 +91,8 @@ impl<R: Ring> Shard<R> {
     /// Tells the connection what it was told otherwise, as far as it reads what it is told.
     pub(super) fn tell_status(&mut self, connection: u32) {
         let limit = self.context.settings.limits.control_output_bytes;
-        let held: Vec<_> = self.subscriptions.held_from(connection, NIL).collect();
-        let now = |channel: u32| self.stale.of(&self.subscriptions.channel(channel).topics);
+        let held: Vec<_> = self.subscriptions.held(connection).collect();
+        let now = |channel: u32| self.stale.of(self.subscriptions.channel(channel).topics());
         let differs = |&(subscription, channel): &(u32, u32)| {
             now(channel).is_some() != self.subscriptions.was_told_stale(subscription)
         };
@@ -117,7 +112,7 @@ impl<R: Ring> Shard<R> {
             changed.clear();
         }
         // The stale ones first.
-        let stale = |channel: u32| self.stale.of(&self.subscriptions.channel(channel).topics).is_some();
+        let stale = |channel: u32| self.stale.of(self.subscriptions.channel(channel).topics()).is_some();
         changed.sort_by_key(|&(_, channel)| !stale(channel));
         let mut told = Vec::new();
         for chunk in changed.chunk_by(|&(_, a), &(_, b)| stale(a) == stale(b)) {
@@ -127,8 +122,8 @@ impl<R: Ring> Shard<R> {
                 }
                 let channels: Vec<_> = some.iter().map(|&(_, at)| self.subscriptions.channel(at)).collect();
                 let names: Vec<&str> =
-                    channels.iter().filter_map(|channel| channel.name.as_deref()).collect();
-                let lag_ms = channels.iter().map(|channel| self.stale.of(&channel.topics)).min().flatten();
+                    channels.iter().filter_map(|channel| channel.name().map(|name| &**name)).collect();
+                let lag_ms = channels.iter().map(|channel| self.stale.of(channel.topics())).min().flatten();
                 let is_stale = stale(some[0].1);
                 reply::status(client.output.end(), state(is_stale), Some(&names), lag_ms);
                 told.extend(some.iter().map(|&(subscription, _)| (subscription, is_stale)));

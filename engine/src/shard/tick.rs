@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ring::{EnterError, Ring, Wait};
 
-use super::Shard;
+use super::{Shard, subscriptions::whole_tail};
 use crate::clock::Now;
 
 /// Index entries followed in one turn at most: about half a millisecond.
@@ -47,7 +47,10 @@ impl<R: Ring> Shard<R> {
         self.fire_timers();
         self.work_off_backlogs();
         self.drain_some();
-        self.follow_index(self.whole_tail().min(self.links.read() + ENTRIES_A_TURN));
+        self.follow_index(
+            whole_tail(&self.reader, self.subscriptions.read())
+                .min(self.subscriptions.read() + ENTRIES_A_TURN),
+        );
         self.flush_turn();
         self.deal_with_floor();
         self.relieve_blocks();
@@ -83,7 +86,7 @@ impl<R: Ring> Shard<R> {
     /// true has lost a wake.)
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.whole_tail() != self.links.read()
+        whole_tail(&self.reader, self.subscriptions.read()) != self.subscriptions.read()
             || self.reader.asked_floor() != self.reader.floor()
             || self.can_relieve()
             || !self.inbox.is_empty()
@@ -92,57 +95,21 @@ impl<R: Ring> Shard<R> {
             || !self.backlogs.is_empty()
     }
 
-    /// The tail, without a record of which only a part is published: nobody begins in the middle of one. (Nor between
-    /// the notices of a gap and the place where its partition goes on.)
-    fn whole_tail(&self) -> u64 {
-        let (read, mut tail) = (self.links.read(), self.reader.tail());
-        while tail > read && self.reader.entry(tail - 1).is_part() {
-            tail -= 1;
-        }
-        tail
-    }
-
     /// Follows the index up to `tail`, and beyond it to the end of its record, and marks the subscribers of the touched
     /// channels, each once.
     pub(super) fn follow_index(&mut self, tail: u64) {
-        let mut tail = tail;
-        let end = self.reader.tail();
-        while tail < end && tail > self.links.read() && self.reader.entry(tail - 1).is_part() {
-            tail += 1;
-        }
-        let mut touched = std::mem::take(&mut self.touched);
-        let (floor, begin) = (self.reader.floor(), self.links.read());
-        while self.links.read() < tail {
-            let sequence = self.links.read();
-            let entry = self.reader.entry(sequence);
-            let new_source = self.links.follow(entry, floor);
-            if entry.channel == slab::NO_CHANNEL {
-                if let Some(gap) = entry.gap() {
-                    let is_part = entry.is_part();
-                    self.note_gap(sequence, gap, is_part);
-                }
-                continue;
-            }
-            if new_source {
-                self.subscriptions.new_source(entry.channel, entry.source, entry.offset);
-            }
-            if self.subscriptions.touch(entry.channel) {
-                touched.push((entry.channel, sequence));
-            }
-        }
+        let begin = self.subscriptions.read();
+        let (gaps, positions) = (&mut self.gaps, &self.positions);
+        self.subscriptions.follow(&self.reader, tail, |sequence, gap, is_part| {
+            gaps.note(&positions.catalog(), sequence, gap, is_part);
+        });
         self.mark_gaps(begin);
-        for (channel, sequence) in touched.drain(..) {
-            let segment = self.reader.entry(sequence).segment;
-            let schedule = &mut self.context.schedule;
-            self.subscriptions
-                .mark(channel, sequence, |connection| schedule.mark(connection, sequence, segment));
-        }
-        self.touched = touched;
+        self.subscriptions.mark_touched(&self.reader, &mut self.context.schedule);
     }
 
     /// Queues the connection for a flush of its own output.
     pub(super) fn queue_flush(&mut self, connection: u32) {
-        self.context.schedule.queue(connection, self.links.read());
+        self.context.schedule.queue(connection, self.subscriptions.read());
     }
 
     /// The gauges of a turn.
@@ -151,7 +118,7 @@ impl<R: Ring> Shard<R> {
         metrics.connections.set(self.connections.len() as u64);
         metrics.subscriptions.set(self.subscriptions.len() as u64);
         metrics.channels.set(self.subscriptions.channels_in_use() as u64);
-        metrics.lag_entries.set(self.reader.tail() - self.links.read());
+        metrics.lag_entries.set(self.reader.tail() - self.subscriptions.read());
         metrics.blocked.set(self.context.schedule.blocked() as u64);
         metrics.torn_bytes.set(self.partial_bytes as u64);
         metrics.client_bytes.set(self.client_bytes as u64);

@@ -1,12 +1,10 @@
-//! The shard's own links through the index: for each entry the next one of the same channel.
+//! The shard's own chains through the index: for each entry the next one of the same channel.
 //!
 //! Published entries never change, and no shard writes what another reads; so each shard keeps one word per index slot
 //! and fills it while it follows the index, for all channels alike.
 
-use slab::{Entry, NO_CHANNEL};
-
-/// No sequence: nothing is owed, no entry is known.
-pub(crate) const NONE: u64 = u64::MAX;
+use super::owed::NONE;
+use crate::slab::{Entry, NO_CHANNEL};
 
 /// The newest entry of a channel and the sources that its entries above the floor came from.
 #[derive(Debug, Clone)]
@@ -22,9 +20,9 @@ impl Chain {
     const EMPTY: Self = Self { newest: NONE, source: u32::MAX, more_sources: Vec::new() };
 }
 
-/// Next-of-channel links, by index slot.
+/// The entries of each channel, in their order: links by index slot.
 #[derive(Debug)]
-pub(crate) struct Links {
+pub(in crate::shard) struct Chains {
     /// Distance to the next entry of the same channel; 0: none yet.
     next: Box<[u32]>,
     chains: Vec<Chain>,
@@ -43,20 +41,20 @@ struct Begun {
     offset: i64,
 }
 
-impl Links {
-    /// Links for an index of `entries` slots (a power of two), beginning at sequence `read`.
-    pub(crate) fn new(entries: usize, read: u64) -> Self {
+impl Chains {
+    /// For an index of `entries` slots (a power of two), beginning at sequence `read`.
+    pub(in crate::shard) fn new(entries: usize, read: u64) -> Self {
         assert!(entries.is_power_of_two(), "an index has a power of two of slots");
         Self { next: vec![0; entries].into_boxed_slice(), chains: Vec::new(), read, begun: None }
     }
 
     /// The first sequence not yet followed.
-    pub(crate) fn read(&self) -> u64 {
+    pub(in crate::shard) fn read(&self) -> u64 {
         self.read
     }
 
     /// Follows the entry at the reading place. True: the entry's source is new to its channel.
-    pub(crate) fn follow(&mut self, entry: &Entry, floor: u64) -> bool {
+    pub(in crate::shard) fn follow(&mut self, entry: &Entry, floor: u64) -> bool {
         let sequence = self.read;
         let slot = self.slot(sequence);
         self.next[slot] = 0;
@@ -95,7 +93,7 @@ impl Links {
     }
 
     /// The next entry of the same channel, if it has been followed already.
-    pub(crate) fn next(&self, sequence: u64) -> Option<u64> {
+    pub(in crate::shard) fn next(&self, sequence: u64) -> Option<u64> {
         match self.next[self.slot(sequence)] {
             0 => None,
             distance => Some(sequence + u64::from(distance)),
@@ -104,7 +102,7 @@ impl Links {
 
     /// Source and offset of the record in whose middle the reading place lies, if the channel's part of it is past.
     /// Positions at the reading place begin with that offset, for the sake of the other channels.
-    pub(crate) fn begun(&self, channel: u32) -> Option<(u32, i64)> {
+    pub(in crate::shard) fn begun(&self, channel: u32) -> Option<(u32, i64)> {
         let begun = self.begun?;
         let newest = self.chains.get(channel as usize)?.newest;
         (newest != NONE && newest >= begun.first).then_some((begun.source, begun.offset))
@@ -112,7 +110,7 @@ impl Links {
 
     /// The sources that the channel's entries came from, at least all that somebody may be owed. What a channel's newest
     /// entry below the floor leaves is of nobody's concern, and may be of another channel that had the number.
-    pub(crate) fn sources(&self, channel: u32, floor: u64) -> impl Iterator<Item = u32> + '_ {
+    pub(in crate::shard) fn sources(&self, channel: u32, floor: u64) -> impl Iterator<Item = u32> + '_ {
         let alive = |chain: &&Chain| chain.newest != NONE && chain.newest >= floor;
         let chain = self.chains.get(channel as usize).filter(alive);
         let first = chain.map(|chain| chain.source).filter(|&source| source != u32::MAX);
@@ -127,9 +125,8 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use slab::{Meta, Sizes, slab};
-
     use super::*;
+    use crate::slab::{Meta, Sizes, slab};
 
     #[test]
     fn chains_each_channel_and_forgets_below_the_floor() {
@@ -148,20 +145,20 @@ mod tests {
             writer.append(Meta { channel, source, offset, ts_ms: 0, ingest_ns: 0 }, [b"x"]).unwrap();
         }
         writer.publish();
-        let mut links = Links::new(sizes.entries, 0);
+        let mut chains = Chains::new(sizes.entries, 0);
         let mut new_sources = Vec::new();
-        while links.read() < reader.tail() {
+        while chains.read() < reader.tail() {
             // As if the floor had moved to 3 before entry 4 was read.
-            let floor = if links.read() == 4 { 3 } else { 0 };
-            let entry = *reader.entry(links.read());
-            new_sources.push(links.follow(&entry, floor));
+            let floor = if chains.read() == 4 { 3 } else { 0 };
+            let entry = *reader.entry(chains.read());
+            new_sources.push(chains.follow(&entry, floor));
         }
         assert_eq!(new_sources, [true, false, false, true, true]);
-        assert_eq!(links.next(0), Some(2));
-        assert_eq!(links.next(2), None, "entry 2 was below the floor when entry 4 came");
-        assert_eq!(links.next(3), None);
-        assert_eq!(links.sources(3, 3).collect::<Vec<_>>(), [1], "and so was source 0");
-        assert_eq!(links.sources(3, 5).count(), 0, "all is below the floor");
-        assert_eq!(links.sources(4, 3).count(), 0);
+        assert_eq!(chains.next(0), Some(2));
+        assert_eq!(chains.next(2), None, "entry 2 was below the floor when entry 4 came");
+        assert_eq!(chains.next(3), None);
+        assert_eq!(chains.sources(3, 3).collect::<Vec<_>>(), [1], "and so was source 0");
+        assert_eq!(chains.sources(3, 5).count(), 0, "all is below the floor");
+        assert_eq!(chains.sources(4, 3).count(), 0);
     }
 }

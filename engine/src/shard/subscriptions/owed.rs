@@ -1,9 +1,20 @@
 //! What a subscription is owed, and what it missed while it lagged.
 
-use super::links::NONE;
+/// No sequence: nothing is owed, no entry is known.
+pub(super) const NONE: u64 = u64::MAX;
 
-/// What a subscription is owed, in eight bytes: nothing, all from a sequence on, or (it lags) nothing before it has been told
-/// of what it missed, which begins with this offset of its first source.
+/// What a subscription is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shard) enum Owed {
+    /// Nothing: what comes next is new.
+    CaughtUp,
+    /// All from this sequence on.
+    From(u64),
+    /// Nothing, before its client has been told of what it missed.
+    Lagged,
+}
+
+/// An [`Owed`] in eight bytes. While it lags: the first offset that it missed of its first source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor(u64);
 
@@ -11,9 +22,8 @@ impl Cursor {
     pub(super) const CAUGHT_UP: Self = Self(NONE);
     const LAGGED: u64 = 1 << 63;
 
-    /// [`NONE`]: caught up.
     pub(super) fn at(sequence: u64) -> Self {
-        debug_assert!(sequence < Self::LAGGED || sequence == NONE, "fewer than 2^63 entries");
+        debug_assert!(sequence < Self::LAGGED, "fewer than 2^63 entries");
         Self(sequence)
     }
 
@@ -23,13 +33,21 @@ impl Cursor {
         Self(Self::LAGGED | offset)
     }
 
+    pub(super) fn owed(self) -> Owed {
+        match self {
+            Self::CAUGHT_UP => Owed::CaughtUp,
+            Self(sequence) if sequence & Self::LAGGED == 0 => Owed::From(sequence),
+            Self(_) => Owed::Lagged,
+        }
+    }
+
     /// First sequence owed, or [`NONE`].
-    pub(super) const fn owed(self) -> u64 {
+    pub(super) const fn first(self) -> u64 {
         if self.0 & Self::LAGGED == 0 { self.0 } else { NONE }
     }
 
     pub(super) fn owes(self) -> bool {
-        self.owed() != NONE
+        self.first() != NONE
     }
 
     /// The first missed offset, while it lags.
@@ -42,7 +60,7 @@ impl Cursor {
 /// What a lagged subscription missed: the first offset it was owed, by source. Mostly there is one source, which costs no
 /// list of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Missed {
+pub(in crate::shard) struct Missed {
     pub(super) first: Option<(u32, i64)>,
     pub(super) more: Vec<(u32, i64)>,
 }
@@ -60,7 +78,7 @@ impl Missed {
     }
 
     /// In the order of the sources: what came to its end is told of before what took its place.
-    pub(super) fn sort(&mut self) {
+    pub(in crate::shard) fn sort(&mut self) {
         if let Some(first) = self.first
             && !self.more.is_empty()
         {
@@ -70,7 +88,7 @@ impl Missed {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+    pub(in crate::shard) fn iter(&self) -> impl Iterator<Item = (u32, i64)> {
         self.first.iter().chain(&self.more).copied()
     }
 
