@@ -2,7 +2,11 @@
 
 use ring::{EnterError, Held, Ring, Wait};
 
-use super::{Idle, Setup, Shard, connection::Phase};
+use super::{
+    clients::Clients,
+    setup::Setup,
+    tick::{Idle, Shard},
+};
 use crate::clock::Now;
 
 /// Longest time that a busy shard's CPU time stays untold.
@@ -17,8 +21,6 @@ pub struct Report {
     pub connections: usize,
     /// Subscriptions.
     pub subscriptions: usize,
-    /// Those of them whose connections are closing: at no time may there be one.
-    pub left_behind: usize,
     /// Bytes of partial frames.
     pub partial_bytes: usize,
     /// Bytes that clients make it hold, partial frames apart.
@@ -42,8 +44,8 @@ pub fn run<R: Ring>(setup: Setup<R::Descriptor>, ring: R) -> Result<Report, Ente
             Idle::Sleep(wait) => wait,
             Idle::Ended => return Ok(shard.report()),
         };
-        if cpu.is_due(shard.context.now.mono_ns, wait != Wait::No) {
-            shard.context.metrics.cpu_ns.set(ring::thread_cpu_ns());
+        if cpu.is_due(shard.clients.context.now.mono_ns, wait != Wait::No) {
+            shard.clients.context.metrics.cpu_ns.set(ring::thread_cpu_ns());
         }
     }
 }
@@ -72,18 +74,24 @@ impl<R: Ring> Shard<R> {
         &self.ring
     }
 
+    /// The sums of what connections hold agree with what each holds. (If not, a limit means nothing.)
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.clients.connections.totals() == self.clients.connections.recounted()
+    }
+
     /// What the shard holds.
     #[must_use]
     pub fn report(&self) -> Report {
-        let closing = self.connections.iter().filter(|client| client.phase != Phase::Open);
+        let Clients { connections, subscriptions, .. } = &self.clients;
+        let totals = connections.totals();
         Report {
             ring: self.ring.held(),
-            connections: self.connections.len(),
-            subscriptions: self.subscriptions.len(),
-            left_behind: closing.map(|client| self.subscriptions.count(client.key.index())).sum(),
-            partial_bytes: self.partial_bytes,
-            client_bytes: self.client_bytes,
-            output_bytes: self.connections.iter().map(|client| client.output.len()).sum(),
+            connections: connections.len(),
+            subscriptions: subscriptions.len(),
+            partial_bytes: totals.partial_bytes,
+            client_bytes: totals.client_bytes,
+            output_bytes: connections.iter().map(|client| client.output_bytes()).sum(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Schedule {
     /// Connections that a flush has left something to.
     backlog: VecDeque<u32>,
     states: Vec<QueueState>,
+    /// The shard's reading place: whoever is queued for its own output owes nothing from before it.
+    present: u64,
     /// Connections whose socket is full.
     blocked: usize,
     by_segment: BySegment,
@@ -62,12 +64,14 @@ impl Schedule {
         self.state(connection) == QueueState::None && !self.by_segment.has(connection)
     }
 
-    /// Puts the connection into the ready queue, if it is in none. `sequence` never goes back.
-    pub(super) fn queue(&mut self, connection: u32, sequence: u64) {
-        if self.state(connection) == QueueState::None {
-            self.set(connection, QueueState::Ready);
-            self.ready.push_back((connection, sequence));
-        }
+    /// The reading place of the shard moves, never back.
+    pub(super) fn moved_to(&mut self, sequence: u64) {
+        self.present = sequence;
+    }
+
+    /// Queues the connection for a flush of its own output, if it is in no queue.
+    pub(super) fn queue_output(&mut self, connection: u32) {
+        self.queue(connection, self.present);
     }
 
     /// The connection owes something from `sequence` on, in this segment, and owed nothing before, or nothing as new. If
@@ -161,6 +165,14 @@ impl Schedule {
         debug_assert!(!self.is_blocked(connection), "nothing is sent to a full socket");
         self.by_segment.remove(connection);
         self.set(connection, QueueState::None);
+    }
+
+    /// Puts the connection into the ready queue, if it is in none. `sequence` never goes back.
+    fn queue(&mut self, connection: u32, sequence: u64) {
+        if self.state(connection) == QueueState::None {
+            self.set(connection, QueueState::Ready);
+            self.ready.push_back((connection, sequence));
+        }
     }
 
     fn state(&self, connection: u32) -> QueueState {

@@ -404,6 +404,9 @@ impl World {
     pub(crate) fn check_bounds(&self) -> Result<(), Wrong> {
         for (index, seat) in self.seats.iter().enumerate() {
             let Some(shard) = &seat.shard else { continue };
+            if !shard.is_counted() {
+                return Err(format!("shard {index} has lost count of what its connections hold"));
+            }
             let report = shard.report();
             let partial_max = self.plan.limits.partial_frame_bytes_per_shard;
             // What a client asked in one buffer is answered before it is read no more.

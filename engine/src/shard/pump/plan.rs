@@ -1,15 +1,13 @@
 //! What a connection is sent in one flush: its own output first, then the frames it is owed in the order of the index,
 //! in place where they lie back to back.
 
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
-use ring::{Ring, Send, Slot};
-use slab::{Frame, NATIVE, Reader};
+use ring::Slot;
 
-use super::{
-    Shard,
-    connection::{Connection, Phase},
-    pump::{BATCH, Pump},
+use crate::{
+    shard::clients::Clients,
+    slab::{Frame, NATIVE, Reader},
 };
 
 /// Bytes for one connection in one flush, unless its first frame alone is longer.
@@ -47,44 +45,48 @@ pub(super) struct Step {
     pub(super) end: usize,
 }
 
-impl<R: Ring> Shard<R> {
+/// The plans of a batch, kept for their memory.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    pub(super) planned: Vec<Planned>,
+    pub(super) steps: Vec<Step>,
+    pub(super) arena: Vec<u8>,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+}
+
+impl Plans {
+    pub(super) fn clear(&mut self) {
+        self.planned.clear();
+        self.steps.clear();
+        self.arena.clear();
+    }
+
     /// Decides what the connection is sent.
-    pub(super) fn plan(&mut self, connection: u32) {
-        let taker = self.connections.at(connection).filter(|client| client.phase <= Phase::Closing);
-        let Some(Connection { untold, owes_status, .. }) = taker else { return };
-        let (untold, owes_status) = (untold.is_some(), *owes_status);
-        if self.subscriptions.lags(connection) {
-            self.go_live(connection);
-        } else if untold {
-            self.tell_gaps(connection);
-        }
-        if owes_status {
-            self.tell_status(connection);
-        }
-        let Some(client) = self.connections.at(connection) else { return };
-        let (slot, stop) = (client.slot, client.untold.map_or(u64::MAX, |untold| untold.sequence));
-        let steps = self.pump.steps.len();
-        if client.output.block.is_some() {
+    pub(super) fn add(&mut self, clients: &Clients, reader: &Reader, connection: u32) {
+        let Clients { connections, subscriptions, .. } = clients;
+        let Some(client) = connections.at(connection) else { return };
+        let (slot, stop) = (client.slot(), client.untold().map_or(u64::MAX, |untold| untold.sequence));
+        let Self { planned, steps: all_steps, arena, heap } = self;
+        let steps = all_steps.len();
+        if client.block().is_some() {
             let what = What::PartialBlock;
-            self.pump.planned.push(Planned { connection, slot, what, output: 0, steps: steps..steps });
+            planned.push(Planned { connection, slot, what, output: 0, steps: steps..steps });
             return;
         }
-        let all_output = client.output.bytes();
+        let all_output = client.output();
         let output = all_output.len().min(FLUSH_BYTES);
-        let Pump { arena, steps: all_steps, heap, planned, .. } = &mut self.pump;
         let from = arena.len();
         arena.extend_from_slice(&all_output[..output]);
         heap.clear();
         if output == all_output.len() {
-            heap.extend(self.subscriptions.owing(connection).map(Reverse));
+            heap.extend(subscriptions.owing(connection).map(Reverse));
         }
-        let mut gather =
-            Gather { reader: &self.reader, arena, from, run: None, total: output, in_arena: output > 0 };
+        let mut gather = Gather { reader, arena, from, run: None, total: output, in_arena: output > 0 };
         let mut block = None;
         while let Some(Reverse((sequence, subscription))) = heap.pop()
             && sequence < stop
         {
-            let frame = match self.reader.bytes(sequence, NATIVE) {
+            let frame = match reader.bytes(sequence, NATIVE) {
                 Frame::Region(bytes) => bytes,
                 Frame::Block(bytes) if gather.total == 0 => {
                     block = Some(sequence);
@@ -98,7 +100,7 @@ impl<R: Ring> Shard<R> {
             }
             gather.add(sequence, frame);
             all_steps.push(Step { subscription, sequence, end: gather.total });
-            if let Some(next) = self.subscriptions.chains().next(sequence) {
+            if let Some(next) = subscriptions.chains().next(sequence) {
                 heap.push(Reverse((next, subscription)));
             }
         }
@@ -108,35 +110,6 @@ impl<R: Ring> Shard<R> {
             (None, None) => return,
         };
         planned.push(Planned { connection, slot, what, output, steps: steps..all_steps.len() });
-    }
-
-    /// Sends the batch's plans in one enter.
-    pub(super) fn send_planned(&mut self) {
-        let planned = &self.pump.planned;
-        if planned.is_empty() {
-            self.pump.outcomes.clear();
-            return;
-        }
-        let mut sends = [Send { slot: planned[0].slot, bytes: &[] }; BATCH];
-        for (send, plan) in sends.iter_mut().zip(planned) {
-            send.slot = plan.slot;
-            send.bytes = match plan.what {
-                What::Arena { from, to } => &self.pump.arena[from..to],
-                What::Run { first, last } => {
-                    self.reader.run(first, last, NATIVE).expect("planned as back to back")
-                }
-                What::Block { sequence } => self.reader.bytes(sequence, NATIVE).bytes(),
-                What::PartialBlock => {
-                    let output = self.connections.at(plan.connection).map(|client| &client.output);
-                    output.and_then(|output| output.block.as_ref()).map_or(&[], |(block, at)| &block[*at..])
-                }
-            };
-        }
-        let sends = &sends[..planned.len()];
-        self.context.ops.hand_to(&mut self.ring);
-        self.ring.send(sends, &mut self.pump.outcomes);
-        assert_eq!(self.pump.outcomes.len(), planned.len(), "one outcome a send");
-        self.context.metrics.sends.add(sends.len() as u64);
     }
 }
 

@@ -15,24 +15,24 @@ struct Place {
 
 /// The shard's connections.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(super) struct Table {
     places: Vec<Place>,
     free: Vec<u32>,
 }
 
 impl Table {
     /// Connections held.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
     /// Places there are, used or not: indices are below it.
-    pub(crate) fn places(&self) -> usize {
+    pub(super) fn places(&self) -> usize {
         self.places.len()
     }
 
     /// Puts a connection in; `make` gets its key.
-    pub(crate) fn insert(&mut self, make: impl FnOnce(Key) -> Connection) -> Key {
+    pub(super) fn insert(&mut self, make: impl FnOnce(Key) -> Connection) -> Key {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             u32::try_from(self.places.len() - 1).expect("fewer than 2^32 connections")
@@ -44,7 +44,7 @@ impl Table {
     }
 
     /// Takes a connection out.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Connection> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Connection> {
         let place = self.places.get_mut(key.index() as usize)?;
         if place.generation != key.generation() {
             return None;
@@ -56,31 +56,31 @@ impl Table {
     }
 
     /// The connection of this key, unless its place has been reused.
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
         let place = self.places.get_mut(key.index() as usize)?;
         if place.generation == key.generation() { place.connection.as_mut() } else { None }
     }
 
     /// The connection in this place, if any.
-    pub(crate) fn at(&self, index: u32) -> Option<&Connection> {
+    pub(super) fn at(&self, index: u32) -> Option<&Connection> {
         self.places.get(index as usize)?.connection.as_ref()
     }
 
     /// The connection in this place, if any.
-    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Connection> {
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut Connection> {
         self.places.get_mut(index as usize)?.connection.as_mut()
     }
 
     /// Who holds most of what `held` counts; none: nobody holds any.
-    pub(crate) fn largest(&self, held: impl Fn(&Connection) -> usize) -> Option<Key> {
+    pub(super) fn largest(&self, held: impl Fn(&Connection) -> usize) -> Option<Key> {
         self.iter()
             .filter(|client| held(client) > 0)
             .max_by_key(|client| held(client))
-            .map(|client| client.key)
+            .map(|client| client.key())
     }
 
     /// All connections.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.places.iter().filter_map(|place| place.connection.as_ref())
     }
 }

@@ -1,0 +1,229 @@
+//! What a connection's socket is at, as a pure state: methods change it and give the ops that the ring is to be asked for.
+//!
+//! The end has an order (tried: closing a direct descriptor under an armed multishot receive sends no FIN and goes on
+//! delivering): the close frame is flushed, the FIN sent, the peer's end awaited for a bounded time; then whatever is in
+//! flight is cancelled, the last completion awaited, the descriptor closed, and only then the place is free.
+//!
+//! Who does not take what it was sent is reset instead: after a plain close the kernel would go on holding its send
+//! queue and offering it, for nobody.
+
+use ring::{Armed, Op, Shutdown, Slot};
+
+/// Where a connection is in its life. Each phase is left only towards a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Serves.
+    Open,
+    /// Its close frame is queued: flush, FIN, wait for the peer's end, for a bounded time.
+    Closing {
+        /// The FIN is asked for.
+        finished: bool,
+        /// The peer's FIN came while the close frame had still to leave.
+        peer_finished: bool,
+    },
+    /// Everything in flight has been cancelled; waits for the last completion.
+    Ending,
+    /// The descriptor's close is in flight; then the slot is free.
+    Closed,
+}
+
+/// The receive of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receive {
+    /// None is armed.
+    Idle,
+    Armed,
+    /// Armed, and its cancel is under way.
+    Paused,
+}
+
+/// What is to be done when the close frame of a closing connection has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// The FIN.
+    Finish(Op),
+    /// Both sides are through: closing the descriptor sends the FIN.
+    End,
+    Nothing,
+}
+
+/// When a look at a socket that took too little has to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// It takes what it is given.
+    None,
+    /// It has taken nothing for too long.
+    Over,
+    /// Not before this time, ms.
+    Until(u64),
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    slot: Slot,
+    phase: Phase,
+    receive: Receive,
+    /// A poll for writability is armed.
+    polling: bool,
+    /// Ops in flight on the slot.
+    ops: u8,
+    /// It has not taken all it was given since `took_ms`, when it last took anything.
+    stalled: bool,
+    /// A timer looks at `stalled`.
+    watched: bool,
+    took_ms: u64,
+}
+
+impl Socket {
+    /// Open, with nothing in flight.
+    pub(super) fn new(slot: Slot) -> Self {
+        let (phase, receive) = (Phase::Open, Receive::Idle);
+        Self { slot, phase, receive, polling: false, ops: 0, stalled: false, watched: false, took_ms: 0 }
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// It serves.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// It has not come to its end: it may be sent what is there, and read.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing { .. })
+    }
+
+    /// It has not taken all it was given.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// Arms the receive, unless it is armed or past reading.
+    pub(super) fn receive(&mut self) -> Option<Op> {
+        if self.receive != Receive::Idle || !self.is_alive() {
+            return None;
+        }
+        self.receive = Receive::Armed;
+        Some(self.begin(Op::Receive { slot: self.slot }))
+    }
+
+    /// The receive is to end, and not to be armed again for now.
+    pub(super) fn pause(&mut self) -> Option<Op> {
+        if self.receive != Receive::Armed {
+            return None;
+        }
+        self.receive = Receive::Paused;
+        Some(self.begin(Op::Cancel { slot: self.slot, armed: Armed::Receive }))
+    }
+
+    /// The receive has ended.
+    pub(super) fn receive_ended(&mut self) {
+        self.receive = Receive::Idle;
+    }
+
+    /// The peer's FIN. True: it is closing, and its close frame has still to leave, which is not to be cut off.
+    pub(super) fn peer_finished(&mut self, output_waits: bool) -> bool {
+        match &mut self.phase {
+            Phase::Closing { peer_finished, .. } if output_waits => {
+                *peer_finished = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Serves no more.
+    pub(super) fn close(&mut self) {
+        debug_assert!(self.is_open(), "closed once");
+        self.phase = Phase::Closing { finished: false, peer_finished: false };
+    }
+
+    /// All output has left.
+    pub(super) fn flushed(&mut self) -> Flushed {
+        match &mut self.phase {
+            Phase::Closing { peer_finished: true, .. } => Flushed::End,
+            Phase::Closing { finished, .. } if !*finished => {
+                *finished = true;
+                Flushed::Finish(self.begin(Op::Shutdown { slot: self.slot, how: Shutdown::Write }))
+            }
+            _ => Flushed::Nothing,
+        }
+    }
+
+    /// Ends it: nothing more is sent, and once nothing is in flight the descriptor is closed.
+    pub(super) fn end(&mut self, reset: bool) -> impl Iterator<Item = Op> + use<> {
+        self.phase = Phase::Ending;
+        let slot = self.slot;
+        let reset = reset.then(|| self.begin(Op::ResetOnClose { slot }));
+        let receiving = self.receive != Receive::Idle;
+        let receive = receiving.then(|| self.begin(Op::Cancel { slot, armed: Armed::Receive }));
+        let poll = self.polling.then(|| self.begin(Op::Cancel { slot, armed: Armed::Poll }));
+        [reset, receive, poll, self.close_descriptor()].into_iter().flatten()
+    }
+
+    /// An op has completed for good.
+    pub(super) fn op_done(&mut self) -> Option<Op> {
+        self.ops -= 1;
+        self.close_descriptor()
+    }
+
+    fn close_descriptor(&mut self) -> Option<Op> {
+        if self.ops > 0 || self.phase != Phase::Ending {
+            return None;
+        }
+        self.phase = Phase::Closed;
+        Some(self.begin(Op::Close { slot: self.slot }))
+    }
+
+    /// It is full: a poll, which refers to no message memory, unless there is one; and when a timer has to look whether it
+    /// moves, if none does.
+    pub(super) fn full(
+        &mut self,
+        took_some: bool,
+        now_ms: u64,
+        timeout_ms: u64,
+    ) -> (Option<Op>, Option<u64>) {
+        if took_some || !self.stalled {
+            self.took_ms = now_ms;
+        }
+        self.stalled = true;
+        let watch = !std::mem::replace(&mut self.watched, true);
+        let poll = !std::mem::replace(&mut self.polling, true);
+        let poll = poll.then(|| self.begin(Op::PollWritable { slot: self.slot }));
+        (poll, watch.then_some(now_ms + timeout_ms))
+    }
+
+    /// It takes bytes again, or has failed.
+    pub(super) fn polled(&mut self) {
+        self.polling = false;
+    }
+
+    /// It was given so many bytes, and took so many.
+    pub(super) fn took(&mut self, taken: usize, given: usize) {
+        self.stalled &= taken < given;
+    }
+
+    /// The timer of [`Self::full`] looks.
+    pub(super) fn look(&mut self, now_ms: u64, timeout_ms: u64) -> Stall {
+        self.watched = self.stalled;
+        let due_ms = self.took_ms + timeout_ms;
+        match self.stalled {
+            false => Stall::None,
+            true if due_ms <= now_ms => Stall::Over,
+            true => Stall::Until(due_ms),
+        }
+    }
+
+    /// Asks for the bytes that the peer has not acknowledged.
+    pub(super) fn out_queue(&mut self) -> Op {
+        self.begin(Op::OutQueue { slot: self.slot })
+    }
+
+    fn begin(&mut self, op: Op) -> Op {
+        self.ops += 1;
+        op
+    }
+}
