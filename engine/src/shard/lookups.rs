@@ -27,6 +27,15 @@ pub(super) struct Asked {
     pub(super) modest: bool,
 }
 
+/// A wanted name.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Its number, held for this shard.
+    Held(u32),
+    /// Who wants it waits for ingest; waits for no other.
+    Asked(Arc<str>),
+}
+
 /// Names by text, and the way to ingest.
 #[derive(Debug)]
 pub(super) struct Lookups {
@@ -53,17 +62,25 @@ impl Lookups {
         }
     }
 
-    /// The connection waits for the number of a name that is not held; waits for no other. Modest: with it the client holds
-    /// no more than its share of the channels that clients may invent.
-    pub(super) fn ask(&mut self, name: &str, key: Key, modest: bool) {
-        if let Some(Name::Asked(asked)) = self.by_name.get_mut(name) {
-            return asked.waiting.push((key, modest));
+    /// The number of a name, or it is asked for, and the connection waits for it. Modest: with it the client holds no more
+    /// than its share of the channels that clients may invent.
+    pub(super) fn find(&mut self, name: &str, key: Key, modest: bool) -> Found {
+        match self.by_name.get_mut(name) {
+            Some(Name::Held(channel)) => Found::Held(*channel),
+            Some(Name::Asked(asked)) => {
+                asked.waiting.push((key, modest));
+                Found::Asked(Arc::from(name))
+            }
+            None => {
+                let name: Arc<str> = Arc::from(name);
+                self.ask(Arc::clone(&name), Asked { waiting: vec![(key, modest)], modest });
+                Found::Asked(name)
+            }
         }
-        self.ask_for(Arc::from(name), Asked { waiting: vec![(key, modest)], modest });
     }
 
     /// Asks ingest, for all of these.
-    pub(super) fn ask_for(&mut self, name: Arc<str>, asked: Asked) {
+    pub(super) fn ask(&mut self, name: Arc<str>, asked: Asked) {
         let (shard, modest) = (self.shard, asked.modest);
         self.outgoing.push_back(ToIngest::Lookup(ChannelLookup { shard, name: Arc::clone(&name), modest }));
         self.by_name.insert(name, Name::Asked(asked));

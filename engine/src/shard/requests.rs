@@ -11,7 +11,7 @@ use ring::Key;
 use super::{
     clients::Clients,
     connections::{Item, ItemState, Pending, Stop, bounds},
-    lookups::Asked,
+    lookups::{Asked, Found},
     notices,
     subscriptions::Owed,
 };
@@ -68,19 +68,20 @@ fn subscribe(clients: &mut Clients, reader: &Reader, key: Key, id: Option<i64>, 
     clients.connections.wait_for_answers(key, pending);
 }
 
-/// The number of a wanted channel, or a lookup by ingest. Modest: see [`super::lookups::Lookups::ask`].
+/// The number of a wanted channel, or a lookup by ingest. Modest: see [`super::lookups::Lookups::find`].
 fn look_up(clients: &mut Clients, key: Key, wanted: &Wanted, modest: bool) -> Item {
     let name = || Arc::from(wanted.channel.as_str());
     if let Some(code) = wanted.refused {
         return Item { name: name(), state: ItemState::Refused(code) };
     }
-    let Some(channel) = clients.lookups.held(&wanted.channel) else {
-        clients.lookups.ask(&wanted.channel, key, modest);
-        return Item { name: name(), state: ItemState::Asked };
-    };
-    let held = clients.subscriptions.channel_mut(channel);
-    held.reserve();
-    Item { name: held.name().cloned().unwrap_or_else(name), state: ItemState::Known(channel) }
+    match clients.lookups.find(&wanted.channel, key, modest) {
+        Found::Asked(name) => Item { name, state: ItemState::Asked },
+        Found::Held(channel) => {
+            let held = clients.subscriptions.channel_mut(channel);
+            held.reserve();
+            Item { name: held.name().cloned().unwrap_or_else(name), state: ItemState::Known(channel) }
+        }
+    }
 }
 
 /// Ingest has answered for a name.
@@ -91,7 +92,7 @@ pub(super) fn answered(clients: &mut Clients, reader: &Reader, answer: Answer) {
         let (kept, refused): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&(_, modest)| modest);
         waiting = refused;
         if !kept.is_empty() {
-            clients.lookups.ask_for(Arc::clone(&answer.name), Asked { waiting: kept, modest: true });
+            clients.lookups.ask(Arc::clone(&answer.name), Asked { waiting: kept, modest: true });
         }
     }
     let state = match answer.outcome {
@@ -117,13 +118,13 @@ pub(super) fn answered(clients: &mut Clients, reader: &Reader, answer: Answer) {
 
 /// One of a waiting request's channels is answered; the last one completes the request.
 fn settle_item(clients: &mut Clients, reader: &Reader, key: Key, name: &str, state: ItemState) {
-    if !clients.connections.answer(key, name, state) {
-        return;
-    }
+    let Some(is_complete) = clients.connections.answer(key, name, state) else { return };
     if let ItemState::Known(channel) = state {
         clients.subscriptions.channel_mut(channel).reserve();
     }
-    complete(clients, reader, key);
+    if is_complete {
+        complete(clients, reader, key);
+    }
 }
 
 /// Acknowledges the request whose answers are all there. Not while the connection lags or a gap is yet to be told: what is

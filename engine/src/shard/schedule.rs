@@ -253,3 +253,67 @@ impl BySegment {
         (head != NIL && self.nodes[head as usize].segment == segment).then_some(head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(schedule: &mut Schedule, before: u64) -> Vec<u32> {
+        let mut batch = Vec::new();
+        schedule.take_ready(&mut batch, 100, before);
+        batch
+    }
+
+    fn backlog(schedule: &mut Schedule) -> Vec<u32> {
+        let mut batch = Vec::new();
+        schedule.take_backlog(&mut batch, 100);
+        batch
+    }
+
+    #[test]
+    fn a_connection_is_queued_once_and_taken_in_order() {
+        let mut schedule = Schedule::default();
+        schedule.mark(3, 10, 0);
+        schedule.mark(1, 12, 0);
+        schedule.mark(3, 13, 0);
+        schedule.moved_to(14);
+        schedule.queue_output(2);
+        assert_eq!(ready(&mut schedule, 12), [3]);
+        assert_eq!(ready(&mut schedule, u64::MAX), [1, 2]);
+        schedule.settle(1, true);
+        schedule.settle(2, false);
+        assert_eq!(backlog(&mut schedule), [1]);
+        assert!(!schedule.has_work());
+    }
+
+    #[test]
+    fn a_full_socket_is_in_no_queue_but_in_the_list_of_its_oldest() {
+        let mut schedule = Schedule::default();
+        schedule.block(5);
+        schedule.settle(5, true);
+        assert_eq!(schedule.blocked(), 1);
+        schedule.mark(5, 10, 7);
+        schedule.mark(5, 20, 8);
+        schedule.queue_output(5);
+        assert!(!schedule.has_work());
+        assert_eq!((schedule.first_of(7), schedule.first_of(8)), (Some(5), None));
+        schedule.unblock(5);
+        schedule.unblock(5);
+        assert_eq!((backlog(&mut schedule), schedule.blocked()), (vec![5], 0));
+    }
+
+    #[test]
+    fn who_is_gone_is_skipped() {
+        let mut schedule = Schedule::default();
+        schedule.mark(1, 10, 0);
+        schedule.block(2);
+        schedule.list(2, Some(3));
+        schedule.settle(4, true);
+        for connection in [1, 2, 4] {
+            schedule.forget(connection);
+            assert!(schedule.is_unknown(connection));
+        }
+        assert!(ready(&mut schedule, u64::MAX).is_empty() && backlog(&mut schedule).is_empty());
+        assert_eq!((schedule.blocked(), schedule.first_of(3)), (0, None));
+    }
+}

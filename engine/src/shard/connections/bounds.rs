@@ -3,7 +3,7 @@
 
 use proto::ws::close::CloseCode;
 
-use super::{CloseReason, Connections};
+use super::{Connections, reason::CloseReason};
 use crate::{shard::context::Context, slab::Reader};
 
 /// Above the limit on partial frames the largest holder is reset.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proto::ws::close::CloseCode;
 
-use super::{CloseReason, Connections};
+use super::{Connections, reason::CloseReason};
 use crate::shard::context::Context;
 
 /// The shard's own end.

@@ -7,7 +7,7 @@ use proto::ws::{
 };
 use ring::Key;
 
-use super::{CloseReason, Connections, socket::Stall};
+use super::{Connections, reason::CloseReason, socket::Stall};
 use crate::shard::{context::Context, timers::Timer};
 
 impl Connections {

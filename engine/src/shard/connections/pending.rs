@@ -63,12 +63,12 @@ impl Pending {
         self.held_bytes
     }
 
-    /// Ingest has answered for a name. False: it does not wait for that.
-    pub(super) fn answer(&mut self, name: &str, state: ItemState) -> bool {
+    /// Ingest has answered for a name: whether that was the last; none: it does not wait for that.
+    pub(super) fn answer(&mut self, name: &str, state: ItemState) -> Option<bool> {
         let asked = |item: &&mut Item| item.state == ItemState::Asked && &*item.name == name;
-        let Some(item) = self.items.iter_mut().find(asked) else { return false };
+        let item = self.items.iter_mut().find(asked)?;
         item.state = state;
         self.asked -= 1;
-        true
+        Some(self.is_complete())
     }
 }

@@ -3,7 +3,12 @@
 use proto::ws::{close::CloseCode, decoder::Decoder};
 use ring::{Key, ReceiveEnd};
 
-use super::{Backlog, CloseReason, Connections, ItemState, Pending, Stop};
+use super::{
+    Connections,
+    inbound::{Backlog, Stop},
+    pending::{ItemState, Pending},
+    reason::CloseReason,
+};
 use crate::{
     config::Service,
     shard::{context::Context, timers::Timer},
@@ -171,10 +176,9 @@ impl Connections {
         }
     }
 
-    /// Ingest has answered for a name that the client's request waits for. False: it does not.
-    pub(in crate::shard) fn answer(&mut self, key: Key, name: &str, state: ItemState) -> bool {
-        let pending = self.table.get_mut(key).and_then(|client| client.inbound.pending_mut().as_mut());
-        pending.is_some_and(|pending| pending.answer(name, state))
+    /// Ingest has answered for a name that the client's request waits for: whether for the last; none: it does not.
+    pub(in crate::shard) fn answer(&mut self, key: Key, name: &str, state: ItemState) -> Option<bool> {
+        self.table.get_mut(key)?.inbound.pending_mut().as_mut()?.answer(name, state)
     }
 
     /// The client's request, if all answers are there.

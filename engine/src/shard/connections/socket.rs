@@ -131,7 +131,7 @@ impl Socket {
                 *peer_finished = true;
                 true
             }
-            _ => false,
+            Phase::Open | Phase::Closing { .. } | Phase::Ending | Phase::Closed => false,
         }
     }
 
@@ -149,7 +149,7 @@ impl Socket {
                 *finished = true;
                 Flushed::Finish(self.begin(Op::Shutdown { slot: self.slot, how: Shutdown::Write }))
             }
-            _ => Flushed::Nothing,
+            Phase::Open | Phase::Closing { .. } | Phase::Ending | Phase::Closed => Flushed::Nothing,
         }
     }
 
@@ -225,5 +225,94 @@ impl Socket {
     fn begin(&mut self, op: Op) -> Op {
         self.ops += 1;
         op
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::{
+        Ring,
+        fake::{Disturbances, FakeNet},
+    };
+
+    use super::*;
+
+    fn socket() -> Socket {
+        let net = FakeNet::new(1, Disturbances::NONE);
+        Socket::new(net.ring(&ring::Setup::default()).install(net.socket()).unwrap())
+    }
+
+    #[test]
+    fn what_is_in_flight_is_cancelled_and_awaited_before_the_descriptor_is_closed() {
+        let mut socket = socket();
+        assert!(matches!(socket.receive(), Some(Op::Receive { .. })));
+        assert_eq!(socket.receive(), None, "armed once");
+        let (poll, look_ms) = socket.full(true, 5, 100);
+        assert!(matches!(poll, Some(Op::PollWritable { .. })));
+        assert_eq!(look_ms, Some(105));
+        assert_eq!(socket.full(false, 9, 100), (None, None), "there are a poll and a timer");
+        let ops: Vec<Op> = socket.end(true).collect();
+        assert!(
+            matches!(
+                ops[..],
+                [
+                    Op::ResetOnClose { .. },
+                    Op::Cancel { armed: Armed::Receive, .. },
+                    Op::Cancel { armed: Armed::Poll, .. }
+                ]
+            ),
+            "{ops:?}"
+        );
+        for in_flight in (1..5).rev() {
+            assert_eq!(socket.op_done(), None, "{in_flight} are still in flight");
+        }
+        assert!(matches!(socket.op_done(), Some(Op::Close { .. })));
+        assert!(!socket.is_alive() && socket.receive().is_none());
+    }
+
+    #[test]
+    fn with_nothing_in_flight_the_end_is_the_close() {
+        let mut socket = socket();
+        let ops: Vec<Op> = socket.end(false).collect();
+        assert!(matches!(ops[..], [Op::Close { .. }]), "{ops:?}");
+    }
+
+    #[test]
+    fn a_receive_is_paused_once_and_armed_again_when_it_has_ended() {
+        let mut socket = socket();
+        assert_eq!(socket.pause(), None, "nothing is armed");
+        socket.receive();
+        assert!(matches!(socket.pause(), Some(Op::Cancel { armed: Armed::Receive, .. })));
+        assert_eq!(socket.pause(), None, "its cancel is under way");
+        assert_eq!(socket.receive(), None, "it has not ended");
+        socket.receive_ended();
+        assert!(matches!(socket.receive(), Some(Op::Receive { .. })));
+    }
+
+    #[test]
+    fn a_close_sends_one_fin_and_ends_at_once_if_the_peer_is_through() {
+        let mut closing = socket();
+        assert_eq!(closing.flushed(), Flushed::Nothing, "it serves");
+        closing.close();
+        assert!(!closing.peer_finished(false), "nothing waits");
+        assert!(matches!(closing.flushed(), Flushed::Finish(Op::Shutdown { how: Shutdown::Write, .. })));
+        assert_eq!(closing.flushed(), Flushed::Nothing);
+        let mut closing = socket();
+        closing.close();
+        assert!(closing.peer_finished(true));
+        assert_eq!(closing.flushed(), Flushed::End);
+    }
+
+    #[test]
+    fn a_stall_lasts_from_the_last_bytes_taken() {
+        let mut socket = socket();
+        socket.full(true, 1_000, 500);
+        socket.took(3, 10);
+        socket.full(true, 1_400, 500);
+        assert_eq!(socket.look(1_500, 500), Stall::Until(1_900));
+        assert_eq!(socket.look(1_900, 500), Stall::Over);
+        socket.took(10, 10);
+        assert_eq!(socket.look(2_000, 500), Stall::None);
+        assert_eq!(socket.full(true, 3_000, 500).1, Some(3_500), "nobody looks any more");
     }
 }

@@ -63,7 +63,8 @@ pub(in crate::shard) fn tell(clients: &mut Clients, connection: u32) {
     let mut changed: Vec<_> = held.iter().copied().filter(differs).collect();
     let Some(client) = connections.at(connection) else { return };
     // All that it holds has come to one state, or it holds nothing and all data has.
-    let all_stale = state_of.all().is_some();
+    let all_lag_ms = state_of.all();
+    let all_stale = all_lag_ms.is_some();
     let one_state = held.first().map_or(all_stale, |&(_, channel)| now(channel).is_some());
     let is_one = held.iter().all(|&(_, channel)| now(channel).is_some() == one_state);
     let told_otherwise = held.is_empty() && client.told_stale() != all_stale;
@@ -71,7 +72,7 @@ pub(in crate::shard) fn tell(clients: &mut Clients, connection: u32) {
     let mut told = Vec::new();
     let mut told_all = None;
     if is_one && (told_otherwise || all_changed) {
-        let lag_ms = held.iter().map(|&(_, channel)| now(channel)).min().unwrap_or(state_of.all());
+        let lag_ms = held.iter().map(|&(_, channel)| now(channel)).min().unwrap_or(all_lag_ms);
         connections.append(connection, |out| reply::status(out, state(one_state), None, lag_ms));
         told_all = Some(one_state);
         told.extend(changed.drain(..).map(|(subscription, _)| (subscription, one_state)));

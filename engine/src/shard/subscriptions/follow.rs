@@ -1,6 +1,6 @@
 //! Following the index: each entry is linked to its channel's chain, and the subscribers of what is new are marked.
 
-use super::{NIL, Subscriptions, owed::Cursor};
+use super::{Subscriptions, owed::Cursor, subscription::NIL};
 use crate::{
     shard::schedule::Schedule,
     slab::{Gap, NO_CHANNEL, Reader},

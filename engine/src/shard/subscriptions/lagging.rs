@@ -2,8 +2,11 @@
 //! be told.
 
 use super::{
-    Member, NIL, Subscription, Subscriptions, index,
+    Subscriptions,
+    channels::Member,
+    index,
     owed::{Cursor, Missed},
+    subscription::{NIL, Subscription},
 };
 
 impl Subscriptions {
