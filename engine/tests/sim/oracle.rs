@@ -155,8 +155,10 @@ impl Checker {
     pub(crate) fn caught_up_to(&self, model: &Model, published: &BTreeMap<Part, i64>) -> Result<(), Wrong> {
         self.answered()?;
         for (channel, sub) in &self.held {
-            for (&part, &next) in published.iter().filter(|(part, _)| sub.check_topic(model, part.0).is_ok())
-            {
+            // Of a past life the next one's records may have passed for its own, where brokers do not tell them apart.
+            let is_sure = |epoch| !(model.is_past(epoch) && model.may_confuse(epoch));
+            let of_it = |part: &Part| sub.check_topic(model, part.0).is_ok() && is_sure(part.0);
+            for (&part, &next) in published.iter().filter(|(part, _)| of_it(part)) {
                 let Some(line) = model.line(part) else { continue };
                 let place = sub.place_or_first(model, part, line);
                 place.is_complete_to(line, channel, next).map_err(|wrong| at(part, wrong))?;

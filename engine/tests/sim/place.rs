@@ -241,6 +241,8 @@ impl Place {
     /// The same, whatever else was heard: records of another incarnation may have come in between.
     pub(crate) fn void_from(&mut self, from: i64) {
         self.over = true;
+        // What was delivered from there on is void.
+        self.delivered = self.delivered.map(|delivered| delivered.min(from));
         self.confused = self.confused.filter(|at| *at < from);
     }
 

@@ -23,6 +23,8 @@ const STEPS: usize = 2_500;
 /// Rounds in which nothing comes before those beside a shard without time are taken to have it all; and at most.
 const STILL_ROUNDS: usize = 150;
 const STILL_ROUNDS_MAX: usize = 2_000;
+/// Rounds of a millisecond among them: a client without tokens earns enough of them.
+const TOKEN_ROUNDS: usize = 600;
 
 /// Longer than the time between two looks of the watcher.
 const LOOK_NS: u64 = 4_000_000_000;
@@ -167,9 +169,10 @@ impl Workload {
         // The others need a while, for the disturbances of their sockets and rings, and for small windows: until nothing has
         // come to any of their clients for long.
         let (mut still, mut heard) = (0, Self::heard_beside(world, held));
-        for _ in 0..STILL_ROUNDS_MAX {
+        for at in 0..STILL_ROUNDS_MAX {
             round(world)?;
-            world.advance_ms(1);
+            // Tokens are earned, and no more: what has its time is not to be over.
+            world.advance_ms(u64::from(at < TOKEN_ROUNDS));
             let before = std::mem::replace(&mut heard, Self::heard_beside(world, held));
             still = if before == heard { still + 1 } else { 0 };
             if still == STILL_ROUNDS {
@@ -302,7 +305,9 @@ impl Workload {
                 self.leave(client);
             }
             9 => {
+                // (Twice in a row it is more than a client may ask at once.)
                 client.may_be_given_up = true;
+                client.throttled = true;
                 let failures = self.rng.between(1, 12);
                 self.ask_what_waits(client, failures);
             }
