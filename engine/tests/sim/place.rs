@@ -229,6 +229,8 @@ impl Place {
             self.spots = self.reaches(line, channel, from, |_| true)?;
         }
         (self.over, self.gapped) = (true, true);
+        // What was delivered from there on is void.
+        self.delivered = self.delivered.map(|delivered| delivered.min(from));
         let spots = if self.is_known() { std::mem::take(&mut self.spots) } else { self.spots(line) };
         self.go(spots, to + 1);
         if self.spots.is_empty() {
