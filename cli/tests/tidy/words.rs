@@ -23,8 +23,8 @@ const OF_TOPICS: &[&str] = &[
     "engine/src/catalog.rs",
     "engine/src/inbox.rs",
     "engine/src/metrics.rs",
-    "engine/src/shard/floor.rs",
-    "engine/src/shard/gaps.rs",
+    "engine/src/shard/pump/reclaim.rs",
+    "engine/src/shard/notices/gaps.rs",
     "engine/kafka/src/record.rs",
     "engine/kafka/tests/",
     "engine/tests/sim/kafka/",
@@ -212,11 +212,11 @@ fn an_old_word_is_found_in_any_form() {
         ("engine/src/server/mod.rs", "let to_ingest = ring_the_bells();"),
         ("engine/src/shard/inbox.rs", "const LETTERS_A_TURN: usize = 256;"),
         ("docs/operations.md", "A flag `--own-bytes` and its kin"),
-        ("engine/src/shard/connection.rs", "pub(crate) fn own_bytes(&self)"),
+        ("engine/src/shard/connections/connection.rs", "pub(crate) fn own_bytes(&self)"),
         ("engine/slab/src/writer.rs", "    eighths: Eighths,"),
-        ("engine/src/shard/plan.rs", "    TornBlock,"),
-        ("engine/src/shard/pump.rs", "/// In the first line: marked."),
-        ("engine/src/shard/pump.rs", "standing: Vec<u8>,"),
+        ("engine/src/shard/pump/plan.rs", "    TornBlock,"),
+        ("engine/src/shard/pump/mod.rs", "/// In the first line: marked."),
+        ("engine/src/shard/pump/mod.rs", "standing: Vec<u8>,"),
         ("engine/src/ingest/records.rs", "fn begin_life(&mut self)"),
         ("engine/tests/sim/model.rs", "pub(crate) confuses_lives: bool,"),
         ("README.md", "who reads another life of a topic"),
@@ -227,8 +227,8 @@ fn an_old_word_is_found_in_any_form() {
         ("perf/src/report/mod.rs", "pub floor: Option<Floor>,"),
         ("perf/src/load/market.rs", "pub struct FeedRecord<'a> {"),
         ("scripts/local-multi", "uringcast bench --with-floor"),
-        ("engine/src/shard/lifecycle.rs", "fn count(&self, why: Why) {"),
-        ("engine/src/shard/lifecycle.rs", "    own: Own::default(),"),
+        ("engine/src/shard/connections/socket.rs", "fn count(&self, why: Why) {"),
+        ("engine/src/shard/connections/socket.rs", "    own: Own::default(),"),
     ];
     for (path, line) in places {
         let text = format!("//! Fine.\n{line}\n");
@@ -245,7 +245,7 @@ fn an_old_word_is_found_in_any_form() {
 fn good_uses_of_the_same_words_are_none() {
     let places = [
         ("docs/PROTOCOL.md", "closed with `no sign of life`"),
-        ("engine/src/shard/lifecycle.rs", "/// Why a connection ends."),
+        ("engine/src/shard/connections/socket.rs", "/// Why a connection ends."),
         ("engine/slab/src/lib.rs", "/// A list of its own, below the floor."),
         ("engine/ring/src/kernel/mod.rs", "outstanding: usize, // lives through the call"),
         ("engine/src/admin/exposition.rs", "type Labelled = u64;"),

@@ -1,5 +1,4 @@
-//! The bus: records in, entries of the slab out, and the answers to the shards' lookups. No Kafka in it, and no clock:
-//! whoever drives it (the ingest thread, the simulation) brings records and the time.
+//! The bus: records in, entries of the slab out, answers to the shards' lookups. Who drives it brings records and time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! What the ring reports, and timers that have fired.
 
 use ring::{Completion, Event, Key, Ring};
+use slab::Reader;
 
 use super::{
     clients::Clients,
@@ -8,7 +9,6 @@ use super::{
     hear, notices,
     timers::Timer,
 };
-use crate::slab::Reader;
 
 /// Books one completion and acts on it. One for a place that has been reused is counted and otherwise ignored. `received`
 /// is kept for its memory.

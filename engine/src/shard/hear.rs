@@ -9,13 +9,14 @@ use proto::{
     },
 };
 use ring::Key;
+use slab::Reader;
 
 use super::{
     clients::Clients,
     connections::{Backlog, CloseReason, Stop, bounds},
     requests,
 };
-use crate::{config::Service, slab::Reader};
+use crate::config::Service;
 
 /// Bytes of a message that one token pays for.
 const TOKEN_BYTES: usize = 1024;

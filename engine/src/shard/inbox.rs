@@ -1,6 +1,7 @@
 //! Messages from other threads.
 
 use ring::Ring;
+use slab::Reader;
 
 use super::{
     clients::Clients,
@@ -13,7 +14,6 @@ use super::{
 use crate::{
     config::{Keepalive, Service},
     inbox::{ExplainChannels, Handover, ShardFacts, ToShard},
-    slab::Reader,
 };
 
 /// Inbox messages read in one turn: a storm of connections must not hold up those that are there.
@@ -55,7 +55,7 @@ fn arrive<R: Ring>(
         Ok(slot) => slot,
         Err((_, error)) => {
             // The capacity is checked against the table's size at start; the kernel may refuse all the same.
-            tracing::warn!(shard = clients.context.shard, %error, "a connection could not be registered");
+            tracing::warn!(shard = clients.context.shard, %error, "failed to register connection");
             clients.context.metrics.closed_by_failure.add(1);
             return;
         }

@@ -7,6 +7,7 @@ use proto::native::{
     request::{Command, ErrorCode, Request, RequestError, Wanted},
 };
 use ring::Key;
+use slab::Reader;
 
 use super::{
     clients::Clients,
@@ -15,10 +16,7 @@ use super::{
     notices,
     subscriptions::Owed,
 };
-use crate::{
-    inbox::{Answer, Refused},
-    slab::Reader,
-};
+use crate::inbox::{Answer, Refused};
 
 /// Where a channel's subscription begins, if that differs from the answer's `pos`, and whether it is stale; or why there is
 /// none.

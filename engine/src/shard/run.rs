@@ -21,6 +21,8 @@ pub struct Report {
     pub connections: usize,
     /// Subscriptions.
     pub subscriptions: usize,
+    /// Those of them whose connections are closing: at no time may there be one.
+    pub left_behind: usize,
     /// Bytes of partial frames.
     pub partial_bytes: usize,
     /// Bytes that clients make it hold, partial frames apart.
@@ -85,10 +87,12 @@ impl<R: Ring> Shard<R> {
     pub fn report(&self) -> Report {
         let Clients { connections, subscriptions, .. } = &self.clients;
         let totals = connections.totals();
+        let closing = connections.iter().filter(|client| !client.is_open());
         Report {
             ring: self.ring.held(),
             connections: connections.len(),
             subscriptions: subscriptions.len(),
+            left_behind: closing.map(|client| subscriptions.count(client.key().index())).sum(),
             partial_bytes: totals.partial_bytes,
             client_bytes: totals.client_bytes,
             output_bytes: connections.iter().map(|client| client.output_bytes()).sum(),

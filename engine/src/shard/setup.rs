@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
+use slab::Reader;
+use sync::Waker;
+
 use crate::{
     catalog::SharedCatalog,
     config::{Keepalive, Limits, Service},
     inbox::{ToIngest, ToShard},
     metrics::ShardMetrics,
-    slab::{Reader, Waker},
 };
 
 /// What a shard's behaviour depends on, taken from the checked configuration.

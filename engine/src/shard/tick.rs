@@ -9,6 +9,8 @@ use std::{
 };
 
 use ring::{Completion, EnterError, Key, Ring, Wait};
+use slab::Reader;
+use sync::Waker;
 
 use super::{
     clients::Clients,
@@ -17,17 +19,13 @@ use super::{
     events, hear, inbox,
     lookups::Lookups,
     notices,
-    pump::{self, Pump},
+    pump::{Pump, reclaim::reclaim, turn::turn},
     setup::Setup,
     stale::Stale,
-    subscriptions::{Gaps, Positions, Subscriptions, whole_tail},
+    subscriptions::{Gaps, Positions, Subscriptions, follow::whole_tail},
     timers::Timer,
 };
-use crate::{
-    clock::Now,
-    inbox::ToShard,
-    slab::{Reader, Waker},
-};
+use crate::{clock::Now, inbox::ToShard};
 
 /// Index entries followed in one turn at most: about half a millisecond.
 const ENTRIES_A_TURN: u64 = 16_384;
@@ -123,8 +121,8 @@ impl<R: Ring> Shard<R> {
         clients.reap();
         let read = clients.subscriptions.read();
         notices::follow(clients, reader, whole_tail(reader, read).min(read + ENTRIES_A_TURN));
-        pump::turn(pump, clients, reader, ring);
-        pump::reclaim(pump, clients, reader, ring);
+        turn(pump, clients, reader, ring);
+        reclaim(pump, clients, reader, ring);
         bounds::relieve_blocks(&mut clients.connections, &mut clients.context, reader);
         bounds::limit_client_bytes(&mut clients.connections, &mut clients.context);
         clients.reap();

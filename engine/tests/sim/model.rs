@@ -177,10 +177,10 @@ impl Line {
 
     /// A range that was lost from the log within these bounds.
     pub(crate) fn first_lost(&self, log: usize, from: i64, end: i64) -> Option<Lost> {
-        // What a cut took of it is void: of the later log it is no part.
+        // What a truncation took of it is void: of the later log it is no part.
         let last = |lost: &Lost| {
-            let cuts = self.cuts.get(lost.log..log).unwrap_or_default();
-            cuts.iter().map(|cut| cut.at - 1).fold(lost.to, i64::min)
+            let truncations = self.truncations.get(lost.log..log).unwrap_or_default();
+            truncations.iter().map(|truncation| truncation.at - 1).fold(lost.to, i64::min)
         };
         let mut within = self.lost.iter().filter(|lost| last(lost) >= from && lost.from.max(from) < end);
         within.find(|lost| self.is_in(lost.from, lost.log, log)).copied()

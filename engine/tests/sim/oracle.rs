@@ -155,7 +155,7 @@ impl Checker {
     pub(crate) fn caught_up_to(&self, model: &Model, published: &BTreeMap<Part, i64>) -> Result<(), Wrong> {
         self.answered()?;
         for (channel, sub) in &self.held {
-            // Of a past life the next one's records may have passed for its own, where brokers do not tell them apart.
+            // Of a past incarnation the next one's records may have passed for its own, where brokers do not tell them apart.
             let is_sure = |epoch| !(model.is_past(epoch) && model.may_confuse(epoch));
             let of_it = |part: &Part| sub.check_topic(model, part.0).is_ok() && is_sure(part.0);
             for (&part, &next) in published.iter().filter(|(part, _)| of_it(part)) {

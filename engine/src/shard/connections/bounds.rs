@@ -2,9 +2,10 @@
 //! holder, for it has taken the least of what it was sent, or had the most to say.
 
 use proto::ws::close::CloseCode;
+use slab::Reader;
 
 use super::{Connections, reason::CloseReason};
-use crate::{shard::context::Context, slab::Reader};
+use crate::shard::context::Context;
 
 /// Above the limit on partial frames the largest holder is reset.
 pub(in crate::shard) fn limit_partial_frames(connections: &mut Connections, context: &mut Context) {

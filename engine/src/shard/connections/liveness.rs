@@ -60,7 +60,8 @@ impl Connections {
     pub(in crate::shard) fn blocked_timer(&mut self, context: &mut Context, key: Key) {
         let (now_ms, timeout_ms) = (context.now.mono_ms(), context.settings.blocked_timeout_ms());
         let Some(client) = self.table.get_mut(key).filter(|client| client.is_open()) else { return };
-        match client.socket.look(now_ms, timeout_ms) {
+        let is_blocked = context.schedule.is_blocked(key.index());
+        match client.socket.look(now_ms, timeout_ms, is_blocked) {
             Stall::None => {}
             Stall::Until(due_ms) => context.timers.arm(due_ms, key, Timer::Blocked),
             Stall::Over => {

@@ -19,6 +19,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use proto::ws::{close::CloseCode, frame::put_close};
 use ring::{Key, Op, Slot};
+use slab::Block;
 
 pub(super) use self::{
     connection::{Connection, Untold},
@@ -33,7 +34,7 @@ use self::{
     table::Table,
 };
 use super::{context::Context, timers::Timer};
-use crate::{inbox::Reservation, slab::Block};
+use crate::inbox::Reservation;
 
 /// Time for the peer to answer a close, ms.
 const CLOSE_MS: u64 = 2_000;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::slab::Block;
+use slab::Block;
 
 /// Output that is the connection's alone: the rest of a partial frame, then control output (answers, notices, pongs). It
 /// leaves before any slab range.
@@ -132,7 +132,7 @@ mod tests {
     use super::Output;
 
     #[test]
-    fn output_bytes_leave_in_any_pieces_and_their_memory_follows() {
+    fn own_bytes_leave_in_any_pieces_and_their_memory_follows() {
         let payload: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
         let mut message = Vec::new();
         put_frame(&mut message, OpCode::Text, &payload);

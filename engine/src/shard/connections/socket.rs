@@ -9,6 +9,9 @@
 
 use ring::{Armed, Op, Shutdown, Slot};
 
+/// Time in which a socket that takes bytes again is flushed, ms: a shard needs a turn or a few.
+const FLUSHED_MS: u64 = 100;
+
 /// Where a connection is in its life. Each phase is left only towards a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -206,12 +209,14 @@ impl Socket {
         self.stalled &= taken < given;
     }
 
-    /// The timer of [`Self::full`] looks.
-    pub(super) fn look(&mut self, now_ms: u64, timeout_ms: u64) -> Stall {
+    /// The timer of [`Self::full`] looks. One that is not blocked takes bytes again, or so it was just said: the flush that is
+    /// due tells. (A shard that had no time finds out both at once.)
+    pub(super) fn look(&mut self, now_ms: u64, timeout_ms: u64, is_blocked: bool) -> Stall {
         self.watched = self.stalled;
         let due_ms = self.took_ms + timeout_ms;
         match self.stalled {
             false => Stall::None,
+            true if !is_blocked => Stall::Until(due_ms.max(now_ms + FLUSHED_MS)),
             true if due_ms <= now_ms => Stall::Over,
             true => Stall::Until(due_ms),
         }
@@ -309,10 +314,11 @@ mod tests {
         socket.full(true, 1_000, 500);
         socket.took(3, 10);
         socket.full(true, 1_400, 500);
-        assert_eq!(socket.look(1_500, 500), Stall::Until(1_900));
-        assert_eq!(socket.look(1_900, 500), Stall::Over);
+        assert_eq!(socket.look(1_500, 500, true), Stall::Until(1_900));
+        assert_eq!(socket.look(1_900, 500, false), Stall::Until(2_000), "its flush is due");
+        assert_eq!(socket.look(1_900, 500, true), Stall::Over);
         socket.took(10, 10);
-        assert_eq!(socket.look(2_000, 500), Stall::None);
+        assert_eq!(socket.look(2_000, 500, true), Stall::None);
         assert_eq!(socket.full(true, 3_000, 500).1, Some(3_500), "nobody looks any more");
     }
 }

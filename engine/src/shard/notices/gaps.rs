@@ -9,14 +9,12 @@
 use std::sync::Arc;
 
 use proto::native::reply::{self, GapReason};
+use slab::Reader;
 
-use crate::{
-    shard::{
-        clients::Clients,
-        connections::Untold,
-        subscriptions::{Noted, Owed},
-    },
-    slab::Reader,
+use crate::shard::{
+    clients::Clients,
+    connections::Untold,
+    subscriptions::{Noted, Owed},
 };
 
 /// Channels looked at for one connection in one flush.

@@ -1,9 +1,10 @@
 //! The end of a lag: a gap notice for what was missed, and on at live.
 
 use proto::native::reply;
+use slab::Reader;
 
 use super::gaps;
-use crate::{shard::clients::Clients, slab::Reader};
+use crate::shard::clients::Clients;
 
 /// A lagged connection's socket takes bytes again: one gap notice a partition, and on at live. One subscription after the
 /// other while its control output is below the limit; the rest go on lagging, up to the next flush. `folds_left`:

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use proto::native::reply;
 use ring::Key;
+use slab::Reader;
 
 pub(super) use self::{
     gaps::{fold, tell as tell_gaps},
     lagged::go_live,
 };
 use super::clients::Clients;
-use crate::slab::Reader;
 
 /// Tells a client what it may do here.
 pub(super) fn welcome(clients: &mut Clients, key: Key, id: u64) {

@@ -7,20 +7,19 @@
 //! batches and the bookkeeping; `plan.rs` decides what is sent, `turn.rs` who is flushed when.
 
 mod plan;
-mod reclaim;
-mod turn;
+pub(super) mod reclaim;
+pub(super) mod turn;
 
 use ring::{Outcome, Ring, Send};
+use slab::{Frame, NATIVE, Reader};
 
 use self::plan::{Planned, Plans, What};
-pub(super) use self::{reclaim::reclaim, turn::turn};
 use super::{
     clients::Clients,
     connections::{Stop, bounds},
     notices, requests,
     schedule::Schedule,
 };
-use crate::slab::{Frame, NATIVE, Reader};
 
 /// Connections in one enter: deeper batches hurt the caches (tried: a send costs a tenth more in one enter for 4,000).
 const BATCH: usize = 100;

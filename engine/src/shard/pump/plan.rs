@@ -4,11 +4,9 @@
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 use ring::Slot;
+use slab::{Frame, NATIVE, Reader};
 
-use crate::{
-    shard::clients::Clients,
-    slab::{Frame, NATIVE, Reader},
-};
+use crate::shard::clients::Clients;
 
 /// Bytes for one connection in one flush, unless its first frame alone is longer.
 const FLUSH_BYTES: usize = 64 * 1024;

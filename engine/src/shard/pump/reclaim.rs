@@ -2,12 +2,10 @@
 //! serves may be owed anything below: who can still take bytes is flushed, who cannot lags.
 
 use ring::Ring;
+use slab::Reader;
 
 use super::{BATCH, LAGGED_BETWEEN_BATCHES, Pump, earliest, list, settle};
-use crate::{
-    shard::{clients::Clients, notices},
-    slab::Reader,
-};
+use crate::shard::{clients::Clients, notices};
 
 /// Works towards the floor the writer asks for; acknowledges it when nobody is owed anything below. Bounded: what is not
 /// done is done in the next call.

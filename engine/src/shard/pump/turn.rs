@@ -1,12 +1,10 @@
 //! Who is flushed in a turn.
 
 use ring::Ring;
+use slab::Reader;
 
 use super::{BATCH, Pump, reclaim::reclaim};
-use crate::{
-    shard::{clients::Clients, schedule::Schedule},
-    slab::Reader,
-};
+use crate::shard::{clients::Clients, schedule::Schedule};
 
 /// Connections flushed in one turn.
 const FLUSHES_A_TURN: usize = 256;

@@ -3,8 +3,9 @@
 //! Published entries never change, and no shard writes what another reads; so each shard keeps one word per index slot
 //! and fills it while it follows the index, for all channels alike.
 
+use slab::{Entry, NO_CHANNEL};
+
 use super::owed::NONE;
-use crate::slab::{Entry, NO_CHANNEL};
 
 /// The newest entry of a channel and the sources that its entries above the floor came from.
 #[derive(Debug, Clone)]
@@ -125,8 +126,9 @@ impl Chains {
 
 #[cfg(test)]
 mod tests {
+    use slab::{Meta, Sizes, slab};
+
     use super::*;
-    use crate::slab::{Meta, Sizes, slab};
 
     #[test]
     fn chains_each_channel_and_forgets_below_the_floor() {

@@ -1,10 +1,9 @@
 //! Following the index: each entry is linked to its channel's chain, and the subscribers of what is new are marked.
 
+use slab::{Gap, NO_CHANNEL, Reader};
+
 use super::{Subscriptions, owed::Cursor, subscription::NIL};
-use crate::{
-    shard::schedule::Schedule,
-    slab::{Gap, NO_CHANNEL, Reader},
-};
+use crate::shard::schedule::Schedule;
 
 /// The tail, without a record of which only a part is published: nobody begins in the middle of one. (Nor between the
 /// notices of a gap and the place where its partition goes on.)

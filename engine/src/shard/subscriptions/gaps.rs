@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::{catalog::Catalog, slab::Gap};
+use slab::Gap;
+
+use crate::catalog::Catalog;
 
 /// A gap that was read and may still be untold to somebody.
 #[derive(Debug, Clone)]

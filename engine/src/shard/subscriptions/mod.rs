@@ -5,7 +5,7 @@
 
 mod chains;
 mod channels;
-mod follow;
+pub(super) mod follow;
 mod gaps;
 mod lagging;
 mod owed;
@@ -25,7 +25,6 @@ use self::{
 };
 pub(super) use self::{
     channels::Channel,
-    follow::whole_tail,
     gaps::{Gaps, Noted},
     owed::Owed,
     positions::Positions,

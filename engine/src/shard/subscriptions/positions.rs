@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use proto::{native::reply::GapReason, position::Position};
+use slab::Reader;
 
 use super::{chains::Chains, owed::Missed};
-use crate::{
-    catalog::{Catalog, SharedCatalog},
-    slab::Reader,
-};
+use crate::catalog::{Catalog, SharedCatalog};
 
 /// What the numbers in entries mean, and a list of offsets.
 #[derive(Debug)]
