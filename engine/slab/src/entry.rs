@@ -102,7 +102,7 @@ impl Entry {
         (reason != 0).then_some(Gap { source, from, to, reason })
     }
 
-    /// More entries of the same offsets follow, see [`Writer::append_part`].
+    /// More entries of the same offsets follow, see [`crate::Writer::append_part`].
     #[must_use]
     #[inline]
     pub fn is_part(&self) -> bool {
