@@ -54,8 +54,8 @@ fn an_open_transaction_is_named_and_then_committed() {
     if scene.findings.came(named, "/health or explain names transaction_open", seen) {
         let text = found["text"].as_str().unwrap_or_default();
         let numbers: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).collect();
-        let told = numbers.contains(&"10") && text.contains("since");
-        scene.findings.check(told, "with its first offset, 10, and since when", || found.to_string());
+        let told = numbers.contains(&"10") && text.contains(" for ") && text.ends_with(" s");
+        scene.findings.check(told, "with its first offset, 10, and for how long", || found.to_string());
     }
     let held = client.numbers("books.k") == (0..10).collect::<Vec<_>>();
     scene.findings.check(held, "nothing behind it is delivered before it is decided", || {
