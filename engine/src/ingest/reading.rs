@@ -117,7 +117,9 @@ impl<R: Read, D> Reading<'_, R, D> {
         if let Some(position) = self.reader.position(tag)
             && position > self.bus.next_offset(tag)
         {
-            end_hole(self.bus, tag, position);
+            if !self.bus.topics().partition(tag).is_before_hole(position) {
+                end_hole(self.bus, tag, position);
+            }
             self.bus.skip(tag, position);
         }
         let next = self.bus.next_offset(tag);

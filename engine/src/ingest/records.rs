@@ -93,7 +93,7 @@ impl<D> Intake<'_, D> {
             Delivery::Record(record) => return self.record(&record),
             Delivery::OffsetOutOfRange { tag, text, .. } => self.out_of_range(tag, text),
             Delivery::Truncated { tag, at, text } => self.truncated(tag, at, text),
-            Delivery::Skipped { tag, text, .. } => self.skipped(tag, text),
+            Delivery::Skipped { tag, offset, text } => self.skipped(tag, offset, text),
             Delivery::Refused { tag, text } => self.refused(tag, text),
             Delivery::Doubt { tag, id, text } => self.doubt(tag, id, text),
             Delivery::Error { tag, text } => self.error(tag, text),
@@ -197,12 +197,12 @@ impl<D> Intake<'_, D> {
         }
     }
 
-    fn skipped(&mut self, tag: u32, text: &str) {
+    fn skipped(&mut self, tag: u32, offset: i64, text: &str) {
         // While it is held it comes again, like its records.
         if self.state(tag) != PartitionState::Reading {
             return;
         }
-        self.bus.topics_mut().partition_mut(tag).open_hole();
+        self.bus.topics_mut().partition_mut(tag).open_hole(offset);
         self.records.metrics.unreadable.add(1);
         let (topic, partition) = self.name(tag);
         warn!(

@@ -31,6 +31,7 @@ enum Script {
     Record(i64),
     Truncated(Option<i64>),
     Skipped,
+    SkippedAt(i64),
     Refused,
     Doubt(Option<u8>),
 }
@@ -98,6 +99,7 @@ impl Read for Cluster {
                 }),
                 Script::Truncated(at) => Delivery::Truncated { tag, at, text },
                 Script::Skipped => Delivery::Skipped { tag, offset: -1, text },
+                Script::SkippedAt(offset) => Delivery::Skipped { tag, offset, text },
                 Script::Refused => Delivery::Refused { tag, text },
                 Script::Doubt(id) => Delivery::Doubt { tag, id: id.map(|byte| TopicId([byte; 16])), text },
             };
@@ -470,6 +472,19 @@ fn what_the_consumer_left_out_is_told() {
     world.pass(1);
     assert_eq!(world.seen(), [gap("unreadable", 0, 16, 19)], "also where only control records follow");
     assert_eq!((world.next(0), world.metrics.unreadable_gaps.get()), (20, 2));
+}
+
+/// The consumer stands right in front of what it left out, behind control records: what is told begins there, and ends with
+/// the next record.
+#[test]
+fn what_is_left_out_behind_control_records_is_told() {
+    let mut world = World::reading();
+    world.deliver(0, &[Script::Record(10), Script::SkippedAt(15)]);
+    world.with(|state| state.positions.insert(0, 15));
+    world.pass(1);
+    world.deliver(0, &[Script::Record(18)]);
+    let told = [messages(0, 10..11), vec![gap("unreadable", 0, 15, 17)], messages(0, 18..19)];
+    assert_eq!(world.seen(), told.concat());
 }
 
 #[test]

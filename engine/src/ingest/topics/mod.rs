@@ -145,7 +145,7 @@ impl Topics {
         self.incarnation(number).tags.get(partition as usize).copied()
     }
 
-    pub(super) fn partition(&self, tag: u32) -> &Partition {
+    pub(in crate::ingest) fn partition(&self, tag: u32) -> &Partition {
         &self.partitions[tag as usize]
     }
 

@@ -34,8 +34,8 @@ pub(in crate::ingest) struct Partition {
     held_since: u64,
     /// The log was truncated; known while the partition is held.
     truncated: Option<TruncatedAt>,
-    /// The consumer left records out in front of the next one.
-    has_hole: bool,
+    /// The consumer left records out in front of the next one: from here on, as far as it said.
+    hole: Option<i64>,
     /// All before this offset is of this incarnation: where reading began, or what a look has confirmed since.
     confirmed: i64,
     /// Marks and the next offset at each.
@@ -64,7 +64,7 @@ impl Partition {
             end: UNKNOWN,
             held_since: 0,
             truncated: None,
-            has_hole: false,
+            hole: None,
             confirmed: UNKNOWN,
             marked: VecDeque::new(),
         }
@@ -122,7 +122,7 @@ impl Partition {
     pub(super) fn hold(&mut self, mark: u64) {
         self.state = PartitionState::Held;
         self.held_since = mark;
-        self.has_hole = false;
+        self.hole = None;
     }
 
     /// It is held, and was when the cluster answered a lookup made after this mark.
@@ -140,14 +140,20 @@ impl Partition {
         self.truncated.take()
     }
 
-    /// The consumer left records out: the next record ends the hole.
-    pub(in crate::ingest) fn open_hole(&mut self) {
-        self.has_hole = true;
+    /// The consumer left records out from this offset on, as far as it says: the next record ends the hole.
+    pub(in crate::ingest) fn open_hole(&mut self, offset: i64) {
+        self.hole = self.hole.max(Some(offset.max(self.next)));
+    }
+
+    /// The consumer, which stands at this offset, has yet to pass what it left out: between here and there are control and
+    /// aborted records.
+    pub(in crate::ingest) fn is_before_hole(&self, position: i64) -> bool {
+        self.hole.is_some_and(|offset| position <= offset)
     }
 
     /// True if the consumer left records out in front of the one that comes; there is no hole afterwards.
     pub(in crate::ingest) fn take_hole(&mut self) -> bool {
-        std::mem::take(&mut self.has_hole)
+        self.hole.take().is_some()
     }
 
     /// Notes where it stands at a mark.
@@ -224,7 +230,7 @@ impl Partition {
     pub(super) fn truncate(&mut self, at: i64, by: SourceNumber) {
         self.source = by;
         (self.first, self.next, self.placed, self.end) = (at, at, UNKNOWN, UNKNOWN);
-        self.has_hole = false;
+        self.hole = None;
         self.confirmed = self.confirmed.min(at);
         self.marked.iter_mut().for_each(|(_, next)| *next = at.min(*next));
     }
