@@ -22,13 +22,11 @@ impl Subscriptions {
         if next != NIL {
             self.subscriptions[next as usize].previous_owing = subscription;
         }
-        let (source, offset) = missed.first.unwrap_or((NIL, 0));
-        let others = if missed.more.is_empty() { NIL } else { self.keep_others(missed.more) };
         let lagging = &mut self.subscriptions[subscription as usize];
         (lagging.previous_owing, lagging.next_owing) = (NIL, next);
-        (lagging.source, lagging.others) = (source, others);
-        let channel = &mut self.channels[lagging.channel as usize];
-        channel.members[lagging.member as usize].cursor = Cursor::lagged(offset);
+        let channel = lagging.channel;
+        self.keep(subscription, missed);
+        let channel = &mut self.channels[channel as usize];
         channel.owing -= usize::from(before.owes());
         channel.lagging += 1;
     }
@@ -65,6 +63,11 @@ impl Subscriptions {
         let Some(mut missed) = self.missed(subscription) else { return };
         missed.add(source, offset);
         self.drop_others(subscription);
+        self.keep(subscription, missed);
+    }
+
+    /// Writes down what the subscription missed: the first offset in its cursor.
+    fn keep(&mut self, subscription: u32, missed: Missed) {
         let (source, offset) = missed.first.unwrap_or((NIL, 0));
         let others = if missed.more.is_empty() { NIL } else { self.keep_others(missed.more) };
         let lagging = &mut self.subscriptions[subscription as usize];

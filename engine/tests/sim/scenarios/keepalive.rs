@@ -11,6 +11,17 @@ fn calm() -> World {
     World::new(Plan::calm(), 5)
 }
 
+/// A client that reads no more, with so many messages for it that its socket is full.
+fn full_client(world: &mut World, messages: usize) -> usize {
+    let at = client(world, |client| {
+        client.subscribe(&["beta.all"]);
+        client.set_window(1_000);
+    });
+    world.clients[at].set_reading(Reading::Paused);
+    produce(world, messages);
+    at
+}
+
 #[test]
 fn an_idle_client_whose_kernel_answers_is_kept() {
     let mut world = calm();
@@ -71,12 +82,7 @@ fn a_stalled_client_that_says_something_is_kept() {
 #[test]
 fn a_socket_that_takes_nothing_for_its_time_is_closed() {
     let mut world = calm();
-    let at = client(&mut world, |client| {
-        client.subscribe(&["beta.all"]);
-        client.set_window(1_000);
-    });
-    world.clients[at].set_reading(Reading::Paused);
-    produce(&mut world, 200);
+    let at = full_client(&mut world, 200);
     assert_eq!(world.seats[0].metrics.blocked.get(), 1);
     pass_ms(&mut world, 29_000);
     assert_eq!(world.seats[0].metrics.closed_by_blocked.get(), 0);
@@ -92,12 +98,7 @@ fn a_socket_that_takes_nothing_for_its_time_is_closed() {
 #[test]
 fn a_socket_that_took_something_has_its_time_from_then_on() {
     let mut world = calm();
-    let at = client(&mut world, |client| {
-        client.subscribe(&["beta.all"]);
-        client.set_window(1_000);
-    });
-    world.clients[at].set_reading(Reading::Paused);
-    produce(&mut world, 400);
+    let at = full_client(&mut world, 400);
     pass_ms(&mut world, 20_000);
     world.clients[at].read_up_to(400, &world.kafka.model()).unwrap();
     pass_ms(&mut world, 29_000);
@@ -110,12 +111,7 @@ fn a_socket_that_took_something_has_its_time_from_then_on() {
 #[test]
 fn a_client_is_not_blamed_for_the_time_its_shard_did_not_get() {
     let mut world = calm();
-    let at = client(&mut world, |client| {
-        client.subscribe(&["beta.all"]);
-        client.set_window(1_000);
-    });
-    world.clients[at].set_reading(Reading::Paused);
-    produce(&mut world, 400);
+    let at = full_client(&mut world, 400);
     assert_eq!(world.seats[0].metrics.blocked.get(), 1);
     world.seats[0].held_until_ns = u64::MAX;
     world.clients[at].read_up_to(400, &world.kafka.model()).unwrap();
@@ -168,12 +164,7 @@ fn a_client_that_lags_in_many_channels_gets_every_notice_first() {
 #[test]
 fn a_blocked_client_that_reads_when_it_is_told_learns_why() {
     let mut world = calm();
-    let at = client(&mut world, |client| {
-        client.subscribe(&["beta.all"]);
-        client.set_window(1_000);
-    });
-    world.clients[at].set_reading(Reading::Paused);
-    produce(&mut world, 200);
+    let at = full_client(&mut world, 200);
     pass_ms(&mut world, 31_000);
     read(&mut world, at);
     pass_ms(&mut world, 1_000);
