@@ -76,9 +76,7 @@ impl Route {
     pub fn bounded(&self, name_bytes_max: usize) -> Self {
         Self { template: self.template.clone().with_name_bytes_max(name_bytes_max), ..self.clone() }
     }
-}
 
-impl Route {
     /// JSON values, no headers, and a gap for a value above the limit.
     #[must_use]
     pub fn new(topic: &str, template: Template) -> Self {

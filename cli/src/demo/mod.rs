@@ -10,12 +10,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use engine::{
-    config::{Config, Oversized, Route},
+    config::{Config, Route},
     server::{self, Addresses, Handle, Summary},
 };
 use kafka::{Admin, Consumer, MockCluster, Settings, TopicError};
 use perf::market::{Market, ROUTES};
-use proto::{channel::Template, native::message::Payload};
+use proto::channel::Template;
 
 use crate::serve;
 
@@ -141,13 +141,8 @@ fn config(args: &Args, kafka: Settings) -> anyhow::Result<Config> {
     let shards = usize::from(args.shards);
     let cores = server::usable_cores();
     let route = |(topic, template): (&str, &str)| -> anyhow::Result<Route> {
-        Ok(Route {
-            topic: topic.to_owned(),
-            template: Template::parse(template).with_context(|| format!("template {template}"))?,
-            payload: Payload::Json,
-            headers: Vec::new(),
-            oversized: Oversized::Gap,
-        })
+        let template = Template::parse(template).with_context(|| format!("template {template}"))?;
+        Ok(Route::new(topic, template))
     };
     let routes = ROUTES.into_iter().chain([BENCH]).map(route).collect::<Result<_, _>>()?;
     Ok(Config {

@@ -12,18 +12,14 @@ use arc_swap::ArcSwap;
 use engine::{
     catalog::{Catalog, SharedCatalog},
     clock::Now,
-    config::{Config, From, Limits, Oversized, Route, SlabSizes},
+    config::{Config, From, Limits, Route, SlabSizes},
     health::Health,
     inbox::{Answer, ChannelLookup, DataState, Status, ToIngest, ToShard},
     ingest::{self, Setup},
     metrics::IngestMetrics,
 };
 use flume::{Receiver, Sender};
-use proto::{
-    channel::Template,
-    native::{message::Payload, reply::GapReason},
-    position,
-};
+use proto::{channel::Template, native::reply::GapReason, position};
 use serde_json::Value;
 use slab::{Gap, NATIVE, NO_CHANNEL, Reader, Sizes, slab};
 use sync::Waker;
@@ -79,13 +75,7 @@ pub struct IngestThreads {
 }
 
 pub fn route(topic: &str, template: &str) -> Route {
-    Route {
-        topic: topic.to_owned(),
-        template: Template::parse(template).unwrap(),
-        payload: Payload::Json,
-        headers: Vec::new(),
-        oversized: Oversized::Gap,
-    }
+    Route::new(topic, Template::parse(template).unwrap())
 }
 
 fn config(kafka: kafka::Settings, routes: &[Route], options: &Options) -> Config {

@@ -18,7 +18,7 @@ use engine::{
     },
     catalog::{Catalog, SharedCatalog, Source, Topic},
     clock::Now,
-    config::{Oversized, Route},
+    config::Route,
     health::{Health, Reason},
     inbox::{
         KeyFacts, Newest, PartitionFacts, PartitionState, Reservation, ShardFacts, ShardLink, ToIngest,
@@ -28,7 +28,6 @@ use engine::{
 };
 use proto::{
     channel::Template,
-    native::message::Payload,
     position::{Epoch, Position},
 };
 use sync::Waker;
@@ -143,13 +142,7 @@ fn catalog() -> SharedCatalog {
 }
 
 fn route(template: &str) -> Route {
-    Route {
-        topic: "trades".to_owned(),
-        template: Template::parse(template).unwrap(),
-        payload: Payload::Json,
-        headers: Vec::new(),
-        oversized: Oversized::Gap,
-    }
+    Route::new("trades", Template::parse(template).unwrap())
 }
 
 /// The view, and the inboxes of its shards and of ingest.

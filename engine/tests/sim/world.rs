@@ -14,14 +14,14 @@ use std::{
 use engine::{
     catalog::{SharedCatalog, TopicNumber},
     clock::Now,
-    config::{Config, Keepalive, Limits, Oversized, Route, Service},
+    config::{Config, Keepalive, Limits, Route, Service},
     health::Health,
     inbox::{Handover, Reservation, ToShard},
     ingest::{self, Ingest, Rest, Watcher},
     metrics::{IngestMetrics, ShardMetrics},
     shard::{Idle, IngestLink, Report, Settings, Setup, Shard},
 };
-use proto::{channel::Template, native::message::Payload};
+use proto::channel::Template;
 use ring::{
     Wait,
     counting::held_bytes,
@@ -514,12 +514,8 @@ fn ring_setup(plan: &Plan) -> ring::Setup {
 }
 
 fn routes() -> Vec<Route> {
-    let route = |naming: &crate::model::Naming| Route {
-        topic: naming.topic.to_owned(),
-        template: Template::parse(naming.template).expect("a valid template"),
-        payload: Payload::Json,
-        headers: Vec::new(),
-        oversized: Oversized::Gap,
+    let route = |naming: &crate::model::Naming| {
+        Route::new(naming.topic, Template::parse(naming.template).expect("a valid template"))
     };
     NAMINGS.iter().map(route).collect()
 }

@@ -43,13 +43,7 @@ pub(super) struct World {
 }
 
 pub(super) fn route(topic: &str, template: &str) -> Route {
-    Route {
-        topic: topic.to_owned(),
-        template: Template::parse(template).unwrap(),
-        payload: Payload::Json,
-        headers: Vec::new(),
-        oversized: Oversized::Gap,
-    }
+    Route::new(topic, Template::parse(template).unwrap())
 }
 
 pub(super) fn keyed<'a>(offset: i64, key: &'a str, value: &'a str) -> Record<'a> {
